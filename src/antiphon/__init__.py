@@ -1,0 +1,1 @@
+"""Antiphon: self-hosted voice agents."""
