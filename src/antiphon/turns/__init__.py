@@ -1,1 +1,96 @@
-""""""
+"""Who may speak, and when: a pure machine fed with events and the time, giving effects.
+
+No input or output, no clock, no tasks: `voice/turn_driver.py` runs it. `machine.step` is the one way in.
+"""
+
+from .detector import TurnDetector, VADOnly
+from .effects import (
+    CancelSpeculation,
+    CancelTimer,
+    CommitTurn,
+    DropReply,
+    DropTurn,
+    Effect,
+    InterruptPlayout,
+    LogBackchannel,
+    PausePlayout,
+    ReleaseReply,
+    ResumePlayout,
+    ScoreEndOfTurn,
+    SetTimer,
+    Speculate,
+    StateChanged,
+    SynthesizeSpeculation,
+)
+from .events import (
+    Close,
+    CommitRequested,
+    EndOfTurnScored,
+    Event,
+    Final,
+    Hold,
+    Interim,
+    InterruptRequested,
+    PlayoutFinished,
+    PlayoutStarted,
+    ReplyEnded,
+    ReplyQueued,
+    ReplyReady,
+    SpeechContinues,
+    SpeechEnded,
+    SpeechStarted,
+    TextInput,
+    TimerFired,
+    ToolFinished,
+    ToolStarted,
+)
+from .machine import step
+from .options import TurnOptions
+from .state import TurnState
+from .states import AgentState, UserState
+
+__all__ = [
+    "AgentState",
+    "CancelSpeculation",
+    "CancelTimer",
+    "Close",
+    "CommitRequested",
+    "CommitTurn",
+    "DropReply",
+    "DropTurn",
+    "Effect",
+    "EndOfTurnScored",
+    "Event",
+    "Final",
+    "Hold",
+    "Interim",
+    "InterruptPlayout",
+    "InterruptRequested",
+    "LogBackchannel",
+    "PausePlayout",
+    "PlayoutFinished",
+    "PlayoutStarted",
+    "ReleaseReply",
+    "ReplyEnded",
+    "ReplyQueued",
+    "ReplyReady",
+    "ResumePlayout",
+    "ScoreEndOfTurn",
+    "SetTimer",
+    "Speculate",
+    "SpeechContinues",
+    "SpeechEnded",
+    "SpeechStarted",
+    "StateChanged",
+    "SynthesizeSpeculation",
+    "TextInput",
+    "TimerFired",
+    "ToolFinished",
+    "ToolStarted",
+    "TurnDetector",
+    "TurnOptions",
+    "TurnState",
+    "UserState",
+    "VADOnly",
+    "step",
+]

@@ -1,0 +1,25 @@
+"""How long to wait after speech before the turn is the agent's."""
+
+from __future__ import annotations
+
+from .options import TurnOptions
+
+
+def delay(probability: float | None, options: TurnOptions) -> float:
+    """Seconds from the end of speech to the commit.
+
+    Args:
+        probability: the detector's opinion that the turn is finished; None without one.
+        options: thresholds and the two delays.
+
+    Returns:
+        0 when the turn is surely over (silence is confirmed by then), the minimum when it looks finished or nothing
+        is known, the maximum when it looks unfinished.
+    """
+    if probability is None:
+        return options.min_endpointing_delay
+    if probability >= options.immediate_threshold:
+        return 0.0
+    if probability >= options.end_of_turn_threshold:
+        return options.min_endpointing_delay
+    return max(options.min_endpointing_delay, options.max_endpointing_delay)

@@ -1,0 +1,592 @@
+"""Who may speak: the turn-taking machine.
+
+Fed by `voice/recognition.py` with what the user does, by `voice/generation.py` and `voice/playout.py` with what the
+replies do, and by timers; `voice/turn_driver.py` carries out the effects. Time is the session's audio clock, in seconds,
+and comes in with the call.
+
+The floor is `Free`, `Released` (a reply may be heard, its first sample is on its way), `Playing` or `Paused`. Replies wait in
+order; the first is released when it is ready, the floor is free and the user is silent. A user's turn gathers
+transcripts until its commit, which creates the reply that answers it; a newer turn supersedes unheard answers to
+older ones. What the user and the agent appear to be doing is derived, never stored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from . import endpointing
+from .effects import (
+    CancelSpeculation,
+    CancelTimer,
+    CommitTurn,
+    DropReply,
+    DropTurn,
+    Effect,
+    InterruptPlayout,
+    LogBackchannel,
+    PausePlayout,
+    ReleaseReply,
+    ResumePlayout,
+    ScoreEndOfTurn,
+    SetTimer,
+    Speculate,
+    StateChanged,
+    SynthesizeSpeculation,
+)
+from .events import (
+    Close,
+    CommitRequested,
+    EndOfTurnScored,
+    Event,
+    Final,
+    Hold,
+    Interim,
+    InterruptRequested,
+    PlayoutFinished,
+    PlayoutStarted,
+    ReplyEnded,
+    ReplyQueued,
+    ReplyReady,
+    SpeechContinues,
+    SpeechEnded,
+    SpeechStarted,
+    TextInput,
+    TimerFired,
+    ToolFinished,
+    ToolStarted,
+)
+from .interruption import Overlap, Verdict, count_words, judge
+from .state import Free, LastFinal, Paused, PendingTurn, Playing, Released, Reply, TurnState
+from .states import AgentState, UserState
+
+# Timers. Each name is one deadline; setting it again moves it.
+COMMIT = "commit"  # the pending turn is over
+BARGE_IN = "barge_in"  # speech that goes on will have lasted long enough to interrupt
+RESUME = "resume"  # no word came after the speech that paused the reply, or holds one back
+AWAY = "away"  # both sides have been silent for long
+TEXT_END = "text_end"  # a turn that began with a transcript alone got no final one
+
+REPEAT_WINDOW = 1.0  # seconds within which a recogniser repeats itself rather than the user
+
+
+def step(state: TurnState, event: Event, now: float) -> tuple[TurnState, list[Effect]]:
+    """Take one event at time `now`; returns the new state and what to do, in order."""
+    if state.phase == "closed":
+        return state, _refuse(event, "closed")
+    transition = _Transition(state, now)
+    transition.take(event)
+    after = transition.state
+    if (after.agent, after.user) != (state.agent, state.user):
+        transition.effects.append(StateChanged(after.agent, after.user))
+    return after, transition.effects
+
+
+def _refuse(event: Event, reason: str) -> list[Effect]:
+    """What a machine that takes no turns answers to those who wait for an answer."""
+    match event:
+        case ReplyQueued(reply, _) | ReplyReady(reply):
+            return [DropReply(reply, reason)]
+        case TextInput(text):
+            return [DropTurn(text, reason)]
+    return []
+
+
+def _words_of(text: str) -> str:
+    """The words alone, so that punctuation and case make no difference."""
+    return " ".join("".join(char if char.isalnum() else " " for char in text.casefold()).split())
+
+
+class _Transition:
+    """One step in the making: the state as changed so far, and the effects so far."""
+
+    def __init__(self, state: TurnState, now: float) -> None:
+        self.state = state
+        self.now = now
+        self.effects: list[Effect] = []
+
+    def take(self, event: Event) -> None:
+        if self.state.phase == "held" and not isinstance(
+            event, Hold | Close | ReplyEnded | ToolStarted | ToolFinished | TimerFired
+        ):
+            self.effects += _refuse(event, "held")
+            return
+        match event:
+            case SpeechContinues(duration, silence):
+                self.speech_continues(duration, silence)
+            case SpeechStarted(at):
+                self.speech_started(at)
+            case SpeechEnded(at):
+                self.speech_ended(at)
+            case Interim(text):
+                self.interim(text.strip())
+            case Final(text, end_at):
+                self.final(text.strip(), end_at)
+            case EndOfTurnScored(probability, text):
+                self.scored(probability, text)
+            case ReplyQueued(reply, interruptible):
+                self.change(replies=(*self.state.replies, Reply(reply, interruptible)))
+                self.cancel_timer(AWAY)
+            case ReplyReady(reply):
+                self.reply_ready(reply)
+            case ReplyEnded(reply):
+                self.reply_ended(reply)
+            case PlayoutStarted(reply):
+                self.playout_started(reply)
+            case PlayoutFinished(reply, _, more):
+                self.playout_finished(reply, more)
+            case ToolStarted(call):
+                self.change(running_tools=self.state.running_tools | {call})
+                self.cancel_speculation()
+            case ToolFinished(call):
+                self.change(running_tools=self.state.running_tools - {call})
+            case TimerFired(name):
+                self.timer_fired(name)
+            case Hold(on):
+                self.hold(on)
+            case TextInput(text):
+                self.text_input(text.strip())
+            case CommitRequested():
+                self.commit_pending(force=True)
+            case InterruptRequested(force):
+                self.interrupt(force=force)
+                self.arm_away()
+            case Close():
+                self.close()
+
+    # -- small changes ---------------------------------------------------------------------------------------------
+
+    def change(self, **fields: object) -> None:
+        self.state = replace(self.state, **fields)  # type: ignore[arg-type]
+
+    def change_pending(self, **fields: object) -> None:
+        self.change(pending=replace(self.state.pending, **fields))  # type: ignore[arg-type]
+
+    def set_timer(self, name: str, at: float) -> None:
+        at = max(at, self.now)
+        if self.state.timer(name) == at:
+            return
+        others = tuple(timer for timer in self.state.timers if timer[0] != name)
+        self.change(timers=(*others, (name, at)))
+        self.effects.append(SetTimer(name, at))
+
+    def cancel_timer(self, name: str) -> None:
+        if self.state.timer(name) is not None:
+            self.change(timers=tuple(timer for timer in self.state.timers if timer[0] != name))
+            self.effects.append(CancelTimer(name))
+
+    def cancel_speculation(self) -> None:
+        if self.state.speculation is not None:
+            self.change(speculation=None)
+            self.effects.append(CancelSpeculation())
+
+    # -- what the user does ----------------------------------------------------------------------------------------
+
+    def speech_started(self, at: float) -> None:
+        for name in (COMMIT, RESUME, AWAY, TEXT_END):
+            self.cancel_timer(name)
+        overlap = Overlap(started=at)
+        self.change(overlap=overlap, user_is_away=False)
+        self.change_pending(speech_end=None)
+        if isinstance(self.state.floor, Paused):
+            self.limit_pause(overlap)
+
+    def speech_continues(self, duration: float, silence: float) -> None:
+        overlap = self.state.overlap
+        if overlap is None or not overlap.active:
+            return
+        self.change(overlap=replace(overlap, duration=max(overlap.duration, duration), by_text=False))
+        match self.state.floor:
+            case Playing(reply) | Released(reply) if reply.interruptible:
+                self.consider_barge_in(silence)
+        if overlap.words == 0 and duration >= self.state.options.noise_timeout:
+            self.carry_on_over_noise()
+
+    def consider_barge_in(self, silence: float) -> None:
+        """Interrupt when the speech has lasted long enough, to the moment: not at the next update after it."""
+        options = self.state.options
+        overlap = self.state.overlap
+        assert overlap is not None
+        if self.overlap_is_noise(overlap):
+            return
+        if judge(overlap, options) is not Verdict.CARRY_ON:
+            self.cancel_timer(BARGE_IN)
+            self.apply_verdict(overlap)
+            return
+        missing = options.min_interruption_duration - overlap.duration
+        if silence > 0:
+            self.cancel_timer(BARGE_IN)
+        elif 0 < missing <= options.speech_update_interval:
+            self.set_timer(BARGE_IN, overlap.started + options.min_interruption_duration)
+
+    def overlap_is_noise(self, overlap: Overlap) -> bool:
+        return overlap.words == 0 and overlap.duration >= self.state.options.noise_timeout
+
+    def carry_on_over_noise(self) -> None:
+        """Endless sound without a word must not silence the agent."""
+        if isinstance(self.state.floor, Paused):
+            self.resume()
+        else:
+            self.release_next()
+
+    def speech_ended(self, at: float) -> None:
+        overlap = self.state.overlap
+        if overlap is None or not overlap.active:
+            return
+        self.cancel_timer(BARGE_IN)
+        duration = max(overlap.duration, at - overlap.started)
+        self.change(overlap=replace(overlap, ended=at, duration=duration))
+        self.change_pending(speech_end=at, interim="")
+        if isinstance(self.state.floor, Paused):
+            self.set_timer(RESUME, at + self.state.options.false_interruption_timeout)
+        elif self.state.pending.finals:
+            self.turn_may_be_over()
+        elif self.state.replies:
+            self.set_timer(RESUME, at + self.patience_for_words(duration))
+        else:
+            self.arm_away()
+
+    def patience_for_words(self, duration: float) -> float:
+        """How long an unheard reply waits after sound that may still turn out to be words."""
+        options = self.state.options
+        if duration < options.min_interruption_duration:
+            return options.min_endpointing_delay
+        return options.false_interruption_timeout
+
+    def interim(self, text: str) -> None:
+        if not text or self.is_repeated(text):
+            return
+        self.note_words(text)
+        self.change_pending(interim=text)
+        if self.overlap_interrupts():
+            self.interrupt()
+        if self.state.speculation is not None and self.user_speaks():
+            self.cancel_speculation()
+
+    def final(self, text: str, end_at: float | None) -> None:
+        if not text or self.is_repeated(text):
+            return
+        self.note_words(text)
+        overlap = self.state.overlap
+        self.change(last_final=LastFinal(_words_of(text), overlap.started if overlap else None, self.now))
+        self.cancel_timer(TEXT_END)
+        if not isinstance(self.state.floor, Free) and self.floor_interruptible():
+            if not self.overlap_interrupts():
+                self.backchannel(text)
+                return
+            self.interrupt()
+        elif self.state.replies and self.state.options.turn_detection != "manual":
+            self.drop_waiting("superseded", lambda reply: reply.interruptible)
+        self.cancel_timer(RESUME)
+        self.gather(text, end_at)
+
+    def gather(self, text: str, end_at: float | None) -> None:
+        """Add a final transcript to the pending turn."""
+        self.cancel_speculation()
+        pending = self.state.pending
+        self.change_pending(finals=(*pending.finals, text), interim="", probability=None, scored="")
+        overlap = self.state.overlap
+        if overlap is not None and overlap.active:
+            if not overlap.by_text and self.state.options.turn_detection != "stt":
+                self.prepare_for_end_of_turn()
+                return
+            # Text began this turn, so text ends it.
+            ended = self.now if end_at is None else min(end_at, self.now)
+            self.change(overlap=replace(overlap, ended=ended))
+            self.change_pending(speech_end=ended)
+        elif self.state.pending.speech_end is None:
+            self.change_pending(speech_end=self.now if end_at is None else min(end_at, self.now))
+        self.turn_may_be_over()
+
+    def note_words(self, text: str) -> None:
+        """Count words within one overlap; a transcript without voice activity begins one."""
+        overlap = self.state.overlap
+        recent = overlap is not None and (
+            overlap.active or self.now - (overlap.ended or 0) <= self.state.options.noise_timeout
+        )
+        if overlap is None or not recent:
+            overlap = Overlap(started=self.now, by_text=True)
+            self.set_timer(TEXT_END, self.now + self.state.options.max_endpointing_delay)
+            self.cancel_timer(AWAY)
+        self.change(overlap=replace(overlap, words=max(overlap.words, count_words(text))), user_is_away=False)
+
+    def is_repeated(self, text: str) -> bool:
+        """Recognisers finalise the same words twice; without new speech that is no new turn."""
+        last, overlap = self.state.last_final, self.state.overlap
+        if last is None or overlap is None or last.overlap_started != overlap.started:
+            return False
+        if last.words != _words_of(text):
+            return False
+        return self.now - last.at <= REPEAT_WINDOW or not (overlap.active or overlap.by_text)
+
+    def backchannel(self, text: str) -> None:
+        self.change_pending(interim="")
+        self.effects.append(LogBackchannel(text))
+
+    def user_speaks(self) -> bool:
+        return self.state.user is UserState.SPEAKING
+
+    # -- barge-in --------------------------------------------------------------------------------------------------
+
+    def floor_interruptible(self) -> bool:
+        match self.state.floor:
+            case Released(reply) | Playing(reply) | Paused(reply):
+                return reply.interruptible
+        return False
+
+    def overlap_interrupts(self) -> bool:
+        """Whether words, which have come, stop what is being heard."""
+        overlap = self.state.overlap
+        if overlap is None or not self.floor_interruptible():
+            return False
+        if isinstance(self.state.floor, Paused):
+            return overlap.words >= max(1, self.state.options.min_interruption_words)
+        return judge(overlap, self.state.options) is Verdict.INTERRUPT
+
+    def apply_verdict(self, overlap: Overlap) -> None:
+        match judge(overlap, self.state.options), self.state.floor:
+            case Verdict.INTERRUPT, _:
+                self.interrupt()
+            case Verdict.PAUSE, Playing(reply) | Released(reply):
+                self.change(floor=Paused(reply))
+                self.effects.append(PausePlayout())
+                self.limit_pause(overlap)
+
+    def limit_pause(self, overlap: Overlap) -> None:
+        """Speech whose end is never reported must not keep a reply paused."""
+        options = self.state.options
+        patience = options.noise_timeout + options.false_interruption_timeout
+        self.set_timer(RESUME, overlap.started + patience)
+
+    def interrupt(self, *, force: bool = False) -> None:
+        """Stop what is heard and what waits behind it, except what must be heard."""
+        match self.state.floor:
+            case Released(reply) | Playing(reply) | Paused(reply) if reply.interruptible or force:
+                self.cancel_timer(BARGE_IN)
+                self.cancel_timer(RESUME)
+                self.change(floor=Free())
+                self.effects.append(InterruptPlayout(reply.id))
+        self.drop_waiting("interrupted", lambda reply: reply.interruptible or force)
+
+    def drop_waiting(self, reason: str, which: object) -> None:
+        assert callable(which)
+        for reply in self.state.replies:
+            if which(reply):
+                self.effects.append(DropReply(reply.id, reason))
+        self.change(replies=tuple(reply for reply in self.state.replies if not which(reply)))
+
+    def resume(self) -> None:
+        match self.state.floor:
+            case Paused(reply):
+                self.cancel_timer(RESUME)
+                self.change(floor=Playing(reply))
+                self.effects.append(ResumePlayout())
+
+    # -- the end of the user's turn --------------------------------------------------------------------------------
+
+    def turn_may_be_over(self) -> None:
+        """The user is silent and has said something: commit it in due time."""
+        if self.state.options.turn_detection != "manual":
+            self.prepare_for_end_of_turn()
+            self.arm_commit()
+
+    def prepare_for_end_of_turn(self) -> None:
+        """A final transcript often is the last one: score it and begin the reply to it."""
+        if self.state.options.turn_detection == "manual":
+            return
+        pending = self.state.pending
+        if pending.scored != pending.text:
+            self.change_pending(scored=pending.text)
+            self.effects.append(ScoreEndOfTurn(pending.text))
+        self.speculate()
+
+    def speculate(self) -> None:
+        state = self.state
+        if (
+            not state.options.preemptive_generation
+            or state.speculation is not None
+            or state.running_tools
+            or not isinstance(state.floor, Free)
+            or state.replies
+            or state.pending.speculations >= state.options.max_speculations
+        ):
+            return
+        text = state.pending.text
+        self.change(speculation=text)
+        self.change_pending(speculations=state.pending.speculations + 1)
+        self.effects.append(Speculate(text))
+        self.synthesize_speculation()
+
+    def synthesize_speculation(self) -> None:
+        probability = self.state.pending.probability
+        options = self.state.options
+        if (
+            self.state.speculation is not None
+            and options.preemptive_tts
+            and probability is not None
+            and probability >= options.preemptive_tts_threshold
+        ):
+            self.effects.append(SynthesizeSpeculation())
+
+    def scored(self, probability: float, text: str) -> None:
+        if text != self.state.pending.text or not text:
+            return
+        self.change_pending(probability=probability)
+        self.synthesize_speculation()
+        if not self.user_speaks():
+            self.arm_commit()
+
+    def arm_commit(self) -> None:
+        pending = self.state.pending
+        if pending.speech_end is None or not pending.finals:
+            return
+        due = pending.speech_end + endpointing.delay(pending.probability, self.state.options)
+        if due <= self.now:
+            self.commit_pending()
+        else:
+            self.set_timer(COMMIT, due)
+
+    def commit_pending(self, *, force: bool = False) -> None:
+        pending = self.state.pending
+        text = " ".join((*pending.finals, pending.interim)).strip() if force else pending.text
+        if text:
+            self.change(pending=PendingTurn())
+            self.commit(text, pending.speech_end)
+
+    def commit(self, text: str, spoken_end: float | None) -> None:
+        """Give the floor's next place to the answer to `text`; answers to older turns yield."""
+        for name in (COMMIT, AWAY, TEXT_END):
+            self.cancel_timer(name)
+        if self.state.speculation != text:
+            self.cancel_speculation()
+        self.drop_waiting("superseded", lambda reply: reply.answers_turn)
+        number = self.state.commits + 1
+        reply = Reply(f"turn_{number}", self.state.options.allow_interruptions, answers_turn=True)
+        self.change(commits=number, replies=(*self.state.replies, reply), speculation=None)
+        self.effects.append(CommitTurn(text, reply.id, spoken_end))
+
+    def text_input(self, text: str) -> None:
+        if not text:
+            return
+        self.change(user_is_away=False)
+        self.interrupt()
+        self.cancel_speculation()
+        self.commit(text, None)
+
+    # -- what the replies do ---------------------------------------------------------------------------------------
+
+    def reply_ready(self, reply: str) -> None:
+        if not any(waiting.id == reply for waiting in self.state.replies):
+            return
+        self.change(replies=tuple(replace(r, ready=True) if r.id == reply else r for r in self.state.replies))
+        self.release_next()
+
+    def reply_ended(self, reply: str) -> None:
+        self.change(replies=tuple(r for r in self.state.replies if r.id != reply))
+        self.release_next()
+        self.arm_away()
+
+    def release_next(self) -> None:
+        """Let the first waiting reply be heard, if it is ready and nobody else has the floor."""
+        state = self.state
+        if not isinstance(state.floor, Free) or not state.replies or not state.replies[0].ready:
+            return
+        overlap = state.overlap
+        if overlap is not None and overlap.active and not self.overlap_is_noise(overlap):
+            return
+        if state.timer(RESUME) is not None:
+            return
+        first, *rest = state.replies
+        self.cancel_timer(AWAY)
+        self.change(floor=Released(replace(first, ready=False)), replies=tuple(rest))
+        self.effects.append(ReleaseReply(first.id))
+
+    def playout_started(self, reply: str) -> None:
+        match self.state.floor:
+            case Released(current) if current.id == reply:
+                self.change(floor=Playing(current))
+
+    def playout_finished(self, reply: str, more: bool) -> None:
+        match self.state.floor:
+            case Released(current) | Playing(current) | Paused(current) if current.id == reply:
+                self.cancel_timer(RESUME)
+                self.cancel_timer(BARGE_IN)
+                waiting = (current, *self.state.replies) if more else self.state.replies
+                self.change(floor=Free(), replies=waiting)
+                if self.state.pending.finals and not self.user_speaks():
+                    self.turn_may_be_over()
+                self.release_next()
+                self.arm_away()
+
+    def arm_away(self) -> None:
+        timeout = self.state.options.user_away_timeout
+        state = self.state
+        if timeout is None or state.user_is_away or state.agent is not AgentState.IDLE:
+            return
+        if state.timer(AWAY) is None:
+            self.set_timer(AWAY, self.now + timeout)
+
+    # -- timers, hold and the end ----------------------------------------------------------------------------------
+
+    def timer_fired(self, name: str) -> None:
+        if self.state.timer(name) is None:
+            return
+        self.change(timers=tuple(timer for timer in self.state.timers if timer[0] != name))
+        match name:
+            case "commit":
+                self.commit_pending()
+            case "barge_in":
+                self.speech_lasted()
+            case "resume":
+                self.resume()
+                self.release_next()
+            case "away":
+                self.change(user_is_away=True)
+            case "text_end":
+                self.text_ended()
+
+    def speech_lasted(self) -> None:
+        """The speech that was going on at the last update has by now lasted long enough."""
+        overlap = self.state.overlap
+        if overlap is not None and overlap.active and self.floor_interruptible():
+            overlap = replace(overlap, duration=max(overlap.duration, self.now - overlap.started))
+            self.change(overlap=overlap)
+            self.apply_verdict(overlap)
+
+    def text_ended(self) -> None:
+        """A turn began with an interim transcript and no final one came: take what there is."""
+        overlap = self.state.overlap
+        if overlap is None or not overlap.by_text or not overlap.active:
+            return
+        interim = self.state.pending.interim
+        self.change(overlap=replace(overlap, ended=self.now))
+        self.change_pending(speech_end=self.now, interim="")
+        if interim and isinstance(self.state.floor, Free):
+            self.gather(interim, None)
+        elif isinstance(self.state.floor, Paused):
+            self.resume()
+
+    def hold(self, on: bool) -> None:
+        if on and self.state.phase == "open":
+            self.silence("held")
+            self.change(phase="held")
+        elif not on and self.state.phase == "held":
+            self.change(phase="open")
+            self.arm_away()
+
+    def close(self) -> None:
+        self.silence("closed")
+        self.change(phase="closed")
+
+    def silence(self, reason: str) -> None:
+        """Stop all: what is heard, what waits, what the user was saying."""
+        self.cancel_speculation()
+        match self.state.floor:
+            case Released(reply) | Playing(reply) | Paused(reply):
+                self.effects.append(InterruptPlayout(reply.id))
+        self.change(floor=Free(), overlap=None)
+        self.drop_waiting(reason, lambda reply: True)
+        if self.state.pending.text:
+            self.effects.append(DropTurn(self.state.pending.text, reason))
+        self.change(pending=PendingTurn())
+        for name, _ in self.state.timers:
+            self.cancel_timer(name)
