@@ -74,7 +74,7 @@ class AudioFrame:
     @property
     def data(self) -> memoryview:
         """The samples as a memoryview of int16, without a copy."""
-        return memoryview(self.samples)
+        return self.samples.data
 
     def tobytes(self) -> bytes:
         """The samples as little-endian bytes."""
@@ -115,6 +115,4 @@ def combine_frames(frames: Iterable[AudioFrame]) -> AudioFrame:
             raise ValueError(f"cannot combine {part!r} with {first!r}")
     if len(parts) == 1:
         return first
-    return AudioFrame(
-        np.concatenate([part.samples for part in parts]), first.sample_rate, first.num_channels
-    )
+    return AudioFrame(np.concatenate([part.samples for part in parts]), first.sample_rate, first.num_channels)
