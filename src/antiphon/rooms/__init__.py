@@ -1,5 +1,6 @@
 """Rooms: the one interface that sessions and bridges speak to, and who implements it."""
 
+from .playback import PlaybackBuffer
 from .room import (
     AudioOutput,
     DataPacket,
@@ -8,6 +9,7 @@ from .room import (
     ParticipantKind,
     RemoteAudioTrack,
     Room,
+    RoomDisconnected,
     RoomEvent,
     TextMessage,
 )
@@ -18,8 +20,10 @@ __all__ = [
     "DataPacket",
     "Participant",
     "ParticipantKind",
+    "PlaybackBuffer",
     "RemoteAudioTrack",
     "Room",
+    "RoomDisconnected",
     "RoomEvent",
     "TextMessage",
 ]

@@ -13,6 +13,11 @@ from enum import StrEnum
 from typing import Any
 
 from ..audio import AudioFrame
+from ..models.errors import AntiphonError
+
+
+class RoomDisconnected(AntiphonError):
+    """Something was asked of a room that we are no longer in."""
 
 
 class ParticipantKind(StrEnum):
@@ -124,7 +129,7 @@ class AudioOutput(ABC):
     def position(self) -> float:
         """Seconds of the current segment played so far."""
 
-    async def aclose(self) -> None:
+    async def aclose(self) -> None:  # noqa: B027 - what holds nothing need not override it
         """Stop playing and free; safe to call twice."""
 
 
@@ -147,9 +152,7 @@ class Room(ABC):
     def connected(self) -> bool: ...
 
     @abstractmethod
-    def on(
-        self, event: str, listener: Callable[..., Any] | None = None
-    ) -> Callable[..., Any]:
+    def on(self, event: str, listener: Callable[..., Any] | None = None) -> Callable[..., Any]:
         """Listen to a `RoomEvent`; usable as a decorator. Coroutine functions run as tasks of the room."""
 
     @abstractmethod
