@@ -107,8 +107,8 @@ def test_a_plugin_can_be_an_entry_point(acme: Acme, monkeypatch: pytest.MonkeyPa
         def load(self) -> Any:
             return acme
 
-    def entry_points(*, group: str, name: str | None = None) -> list[Entry]:
-        return [Entry()] if group == "antiphon.plugins" and name in (None, "thirdparty") else []
+    def entry_points(*, group: str) -> list[Entry]:
+        return [Entry()] if group == "antiphon.plugins" else []
 
     monkeypatch.setattr("importlib.metadata.entry_points", entry_points)
     assert isinstance(registry.resolve_stt("thirdparty/x"), Recogniser)
