@@ -50,6 +50,11 @@ class Participant:
     metadata: str = ""
     attributes: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def is_sip(self) -> bool:
+        """Whether it is a telephone."""
+        return self.kind is ParticipantKind.SIP
+
 
 @dataclass(frozen=True)
 class DataPacket:

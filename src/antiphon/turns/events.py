@@ -131,6 +131,14 @@ class InterruptRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class InterruptionsAllowed:
+    """From now on this reply may, or may not, be interrupted."""
+
+    reply: str
+    allowed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """The session ends."""
 
@@ -154,5 +162,6 @@ Event = (
     | TextInput
     | CommitRequested
     | InterruptRequested
+    | InterruptionsAllowed
     | Close
 )

@@ -41,6 +41,7 @@ from .events import (
     Final,
     Hold,
     Interim,
+    InterruptionsAllowed,
     InterruptRequested,
     PlayoutFinished,
     PlayoutStarted,
@@ -63,6 +64,7 @@ from .states import AgentState, UserState
 COMMIT = "commit"  # the pending turn is over
 BARGE_IN = "barge_in"  # speech that goes on will have lasted long enough to interrupt
 RESUME = "resume"  # no word came after the speech that paused the reply, or holds one back
+WORDS = "words"  # speech has ended and its transcript is still to come
 AWAY = "away"  # both sides have been silent for long
 TEXT_END = "text_end"  # a turn that began with a transcript alone got no final one
 
@@ -106,7 +108,7 @@ class _Transition:
 
     def take(self, event: Event) -> None:
         if self.state.phase == "held" and not isinstance(
-            event, Hold | Close | ReplyEnded | ToolStarted | ToolFinished | TimerFired
+            event, Hold | Close | ReplyEnded | ToolStarted | ToolFinished
         ):
             self.effects += _refuse(event, "held")
             return
@@ -150,6 +152,8 @@ class _Transition:
             case InterruptRequested(force):
                 self.interrupt(force=force)
                 self.arm_away()
+            case InterruptionsAllowed(reply, allowed):
+                self.allow_interruptions(reply, allowed)
             case Close():
                 self.close()
 
@@ -182,7 +186,7 @@ class _Transition:
     # -- what the user does ----------------------------------------------------------------------------------------
 
     def speech_started(self, at: float) -> None:
-        for name in (COMMIT, RESUME, AWAY, TEXT_END):
+        for name in (COMMIT, RESUME, WORDS, AWAY, TEXT_END):
             self.cancel_timer(name)
         overlap = Overlap(started=at)
         self.change(overlap=overlap, user_is_away=False)
@@ -235,15 +239,19 @@ class _Transition:
         self.cancel_timer(BARGE_IN)
         duration = max(overlap.duration, at - overlap.started)
         self.change(overlap=replace(overlap, ended=at, duration=duration))
+        if self.floor_interruptible() and duration < self.state.options.min_interruption_duration:
+            self.change_pending(interim="")
+            return  # too short to be more than a backchannel
         self.change_pending(speech_end=at, interim="")
-        if isinstance(self.state.floor, Paused):
-            self.set_timer(RESUME, at + self.state.options.false_interruption_timeout)
-        elif self.state.pending.finals:
+        if self.state.pending.finals:
             self.turn_may_be_over()
+            return
+        patience = self.state.options.false_interruption_timeout
+        self.set_timer(WORDS, at + patience)
+        if isinstance(self.state.floor, Paused):
+            self.set_timer(RESUME, at + patience)
         elif self.state.replies:
             self.set_timer(RESUME, at + self.patience_for_words(duration))
-        else:
-            self.arm_away()
 
     def patience_for_words(self, duration: float) -> float:
         """How long an unheard reply waits after sound that may still turn out to be words."""
@@ -269,6 +277,7 @@ class _Transition:
         overlap = self.state.overlap
         self.change(last_final=LastFinal(_words_of(text), overlap.started if overlap else None, self.now))
         self.cancel_timer(TEXT_END)
+        self.cancel_timer(WORDS)
         if not isinstance(self.state.floor, Free) and self.floor_interruptible():
             if not self.overlap_interrupts():
                 self.backchannel(text)
@@ -294,7 +303,8 @@ class _Transition:
             self.change(overlap=replace(overlap, ended=ended))
             self.change_pending(speech_end=ended)
         elif self.state.pending.speech_end is None:
-            self.change_pending(speech_end=self.now if end_at is None else min(end_at, self.now))
+            known = end_at if end_at is not None else overlap.ended if overlap is not None else None
+            self.change_pending(speech_end=self.now if known is None else min(known, self.now))
         self.turn_may_be_over()
 
     def note_words(self, text: str) -> None:
@@ -319,7 +329,7 @@ class _Transition:
         return self.now - last.at <= REPEAT_WINDOW or not (overlap.active or overlap.by_text)
 
     def backchannel(self, text: str) -> None:
-        self.change_pending(interim="")
+        self.change_pending(interim="", speech_end=None)
         self.effects.append(LogBackchannel(text))
 
     def user_speaks(self) -> bool:
@@ -454,7 +464,7 @@ class _Transition:
 
     def commit(self, text: str, spoken_end: float | None) -> None:
         """Give the floor's next place to the answer to `text`; answers to older turns yield."""
-        for name in (COMMIT, AWAY, TEXT_END):
+        for name in (COMMIT, WORDS, AWAY, TEXT_END):
             self.cancel_timer(name)
         if self.state.speculation != text:
             self.cancel_speculation()
@@ -484,6 +494,17 @@ class _Transition:
         self.change(replies=tuple(r for r in self.state.replies if r.id != reply))
         self.release_next()
         self.arm_away()
+
+    def allow_interruptions(self, reply: str, allowed: bool) -> None:
+        def updated(old: Reply) -> Reply:
+            return replace(old, interruptible=allowed) if old.id == reply else old
+
+        self.change(replies=tuple(updated(waiting) for waiting in self.state.replies))
+        match self.state.floor:
+            case Released(current) | Playing(current) | Paused(current) as floor:
+                self.change(floor=replace(floor, reply=updated(current)))
+                if isinstance(floor, Paused) and current.id == reply and not allowed:
+                    self.resume()
 
     def release_next(self) -> None:
         """Let the first waiting reply be heard, if it is ready and nobody else has the floor."""
@@ -539,6 +560,9 @@ class _Transition:
             case "resume":
                 self.resume()
                 self.release_next()
+            case "words":
+                self.change_pending(speech_end=None)
+                self.arm_away()
             case "away":
                 self.change(user_is_away=True)
             case "text_end":

@@ -106,9 +106,14 @@ class TurnState:
                 return AgentState.THINKING
         if self.replies:
             return AgentState.THINKING
-        if self.user is UserState.SPEAKING or self.pending.text:
+        if self.user is UserState.SPEAKING or self.pending.text or self.pending.speech_end is not None:
             return AgentState.LISTENING
         return AgentState.IDLE
+
+    @property
+    def floor_is_wanted(self) -> bool:
+        """Whether a reply is heard or waits: only then does it matter how long the user goes on speaking."""
+        return bool(self.replies) or not isinstance(self.floor, Free)
 
     def timer(self, name: str) -> float | None:
         """When the timer of that name is due; None when it is not set."""

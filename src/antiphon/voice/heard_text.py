@@ -17,6 +17,7 @@ class _Passage:
 
     text: str
     start: float
+    titled: bool
     duration: float = 0.0
     complete: bool = False
     words: list[WordInfo] = field(default_factory=list)
@@ -84,16 +85,21 @@ class HeardText:
         """Note a piece of audio; `text` begins with this piece."""
         if text or not self._passages:
             self._end_passage()
-            self._passages.append(_Passage(text.strip(), self._duration))
+            self._passages.append(_Passage(text.strip(), self._duration, titled=bool(text)))
         passage = self._passages[-1]
         passage.duration += duration
         self._duration += duration
         if words:
             passage.words.extend(words)
 
+    @property
+    def untitled(self) -> bool:
+        """Whether there is audio that came without any text, as from a custom voice node."""
+        return len(self._passages) == 1 and not self._passages[0].titled
+
     def set_text(self, text: str) -> None:
-        """The text of audio that came without any, as from a custom voice node."""
-        if len(self._passages) == 1 and not self._passages[0].text:
+        """The text of untitled audio, as far as it is known."""
+        if self.untitled:
             self._passages[0].text = text.strip()
 
     def show_as(self, text: str) -> None:

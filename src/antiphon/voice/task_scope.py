@@ -57,6 +57,15 @@ class TaskScope:
         else:
             logger.error("%s failed", task.get_name(), exc_info=error)
 
+    async def finish(self, timeout: float) -> None:
+        """Let the tasks end by themselves for `timeout` seconds, then cancel what is left."""
+        self._closed = True
+        current = asyncio.current_task()
+        tasks = [task for task in self._tasks if task is not current]
+        if tasks:
+            await asyncio.wait(tasks, timeout=timeout)
+        await self.aclose(timeout)
+
     async def aclose(self, timeout: float) -> list[str]:
         """Cancel all tasks but the caller's and wait for them.
 

@@ -1,0 +1,512 @@
+"""Carries out what the turn-taking machine decides: the session's replies, log, tools and playout in one place.
+
+The machine names replies; here each name has its `Reply`, from its request until it was heard, interrupted or dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterable, Callable
+from typing import TYPE_CHECKING, Any
+
+from ..audio import AudioFrame
+from ..models.chat_context import ChatContext, ChatMessage, new_id
+from ..models.errors import ConfigurationError, StopResponse
+from ..models.llm import LLM, ToolChoice
+from ..models.tools import FunctionTool
+from ..models.tts import TTS
+from ..turns import (
+    CancelSpeculation,
+    CommitTurn,
+    DropReply,
+    DropTurn,
+    Effect,
+    EndOfTurnScored,
+    InterruptionsAllowed,
+    InterruptPlayout,
+    LogBackchannel,
+    PausePlayout,
+    PlayoutFinished,
+    PlayoutStarted,
+    ReleaseReply,
+    ReplyEnded,
+    ReplyQueued,
+    ReplyReady,
+    ResumePlayout,
+    ScoreEndOfTurn,
+    Speculate,
+    StateChanged,
+    SynthesizeSpeculation,
+    TurnDetector,
+)
+from .agent import Agent, overrides
+from .events import (
+    Backchannel,
+    ConversationItemAdded,
+    FalseInterruption,
+    MetricsCollected,
+    SessionEvent,
+    SpeechCreated,
+)
+from .options import SessionOptions
+from .playout import Playout
+from .provider_health import ProviderHealth
+from .reply import Reply
+from .session_clock import SessionClock
+from .speculation import Speculation
+from .speech_handle import SpeechHandle
+from .speech_segment import SpeechSegment
+from .task_scope import TaskScope
+from .tool_runner import ToolRunner
+from .turn_driver import TurnDriver
+from .turn_log import TurnLog
+
+if TYPE_CHECKING:
+    from .agent_session import AgentSession
+
+logger = logging.getLogger(__name__)
+
+
+class Conversation:
+    """Owner of the turn log, the running replies and what is heard of them."""
+
+    def __init__(
+        self,
+        session: AgentSession[Any],
+        *,
+        options: SessionOptions,
+        clock: SessionClock,
+        scope: TaskScope,
+        emit: Callable[..., None],
+        detector: TurnDetector,
+        history: ChatContext | None = None,
+    ) -> None:
+        self.session = session
+        self.options = options
+        self.clock = clock
+        self.scope = scope
+        self.emit = emit
+        self.log = TurnLog(history or ())
+        self.driver = TurnDriver(options.turns, clock, self._carry_out)
+        self.playout = Playout(self._playout_started, self._playout_finished)
+        self.tools = ToolRunner(self)
+        self.health = ProviderHealth(options, emit, self._give_up)
+        self.marks: dict[str, float] = {}
+        self._detector = detector
+        self._replies: dict[str, Reply] = {}
+        self._audible: tuple[Reply, SpeechSegment] | None = None
+        self._speculation: Speculation | None = None
+        self._turn_hooks = asyncio.Lock()
+        self._states = (self.driver.state.agent, self.driver.state.user)
+        self._when_quiet: Callable[[], None] | None = None
+        self._handing_over = asyncio.Lock()
+
+    # -- what replies need to know ---------------------------------------------------------------------------------
+
+    @property
+    def llm(self) -> LLM | None:
+        return self.session.llm
+
+    @property
+    def tts(self) -> TTS | None:
+        return self.session.tts
+
+    @property
+    def session_tools(self) -> list[FunctionTool]:
+        return self.session.tools
+
+    def can_speak(self, agent: Agent) -> bool:
+        """Whether there is a voice and somewhere to play it; otherwise replies are text."""
+        has_voice = (agent.tts or self.tts) is not None or overrides(agent, "tts_node")
+        return has_voice and self.playout.output is not None
+
+    def build_context(self, agent: Agent, *, instructions: str | None = None) -> ChatContext:
+        """The conversation as `agent`'s model sees it now."""
+        for reply in self._replies.values():
+            reply.refresh_messages()
+        context = ChatContext()
+        if agent.instructions:
+            context.add_message(role="system", content=agent.instructions)
+        context.extend(agent.chat_ctx)
+        context.extend(self.log.context)
+        if instructions:
+            context.add_message(role="system", content=instructions, extra={"kind": "reply_instructions"})
+        return context
+
+    def audible_text(self) -> tuple[str, str] | None:
+        """The message being heard, by its identifier, and its words heard so far."""
+        if self._audible is None:
+            return None
+        segment = self._audible[1]
+        name = segment.message.id if segment.message is not None else self._audible[0].id
+        return name, segment.heard_text(self.playout.position)
+
+    @property
+    def audible_speech(self) -> SpeechHandle | None:
+        return self._audible[0].handle if self._audible is not None else None
+
+    async def hand_over(self, agent: Agent) -> None:
+        async with self._handing_over:
+            await self.session.change_agent(agent)
+
+    def log_user(self, text: str) -> ChatMessage:
+        """Put a user's message into the conversation."""
+        message = self.log.add_user(text)
+        self.emit(SessionEvent.CONVERSATION_ITEM_ADDED, ConversationItemAdded(message))
+        return message
+
+    # -- speech that the application asks for ----------------------------------------------------------------------
+
+    def say(
+        self,
+        script: str | AsyncIterable[str] | None,
+        *,
+        audio: AsyncIterable[AudioFrame] | None,
+        allow_interruptions: bool,
+        log: bool,
+    ) -> SpeechHandle:
+        """Queue a given text."""
+        handle = self._new_handle(allow_interruptions)
+        reply = Reply(
+            self,
+            id=handle.id,
+            agent=self.session.current_agent,
+            handle=handle,
+            source="say",
+            script=script,
+            audio=audio,
+            log=log,
+        )
+        self._enqueue(reply)
+        return handle
+
+    def generate(
+        self, *, instructions: str | None, allow_interruptions: bool, tool_choice: ToolChoice
+    ) -> SpeechHandle:
+        """Queue a reply that the model writes."""
+        agent = self.session.current_agent
+        handle = self._new_handle(allow_interruptions)
+        reply = Reply(
+            self,
+            id=handle.id,
+            agent=agent,
+            handle=handle,
+            source="generate_reply",
+            context=self.build_context(agent, instructions=instructions),
+            tool_choice=tool_choice,
+        )
+        self._enqueue(reply)
+        return handle
+
+    def _new_handle(self, allow_interruptions: bool) -> SpeechHandle:
+        return SpeechHandle(
+            new_id("speech"),
+            allow_interruptions=allow_interruptions,
+            interrupt=self._interrupt_handle,
+            on_allowed=self._interruptions_allowed,
+        )
+
+    def _enqueue(self, reply: Reply) -> None:
+        self._replies[reply.id] = reply
+        reply.latency.mark("end_of_turn", self.clock.now())
+        self.emit(SessionEvent.SPEECH_CREATED, SpeechCreated(reply.handle, reply.source))
+        self.driver.dispatch(ReplyQueued(reply.id, reply.handle.allow_interruptions))
+        if reply.id in self._replies:
+            reply.authorise()
+            self._start(reply)
+
+    def _start(self, reply: Reply) -> None:
+        reply.task = self.scope.spawn(reply.run(), name=f"{reply.handle.id} reply")
+
+    def _interrupt_handle(self, handle: SpeechHandle, force: bool) -> None:
+        reply = next((r for r in self._replies.values() if r.handle is handle), None)
+        if reply is None:
+            return
+        if self._is_audible(reply):
+            self.session.interrupt(force=force)
+        else:
+            self._drop(reply, "interrupted")
+            self.driver.dispatch(ReplyEnded(reply.id, "interrupted"))
+
+    def _interruptions_allowed(self, handle: SpeechHandle, allowed: bool) -> None:
+        for reply in self._replies.values():
+            if reply.handle is handle:
+                self.driver.dispatch(InterruptionsAllowed(reply.id, allowed))
+
+    # -- effects ---------------------------------------------------------------------------------------------------
+
+    def _carry_out(self, effect: Effect) -> None:
+        match effect:
+            case CommitTurn():
+                self._commit(effect)
+            case Speculate(text):
+                self._speculate(text)
+            case SynthesizeSpeculation():
+                if self._speculation is not None:
+                    self._speculation.reply.may_synthesise.set()
+            case CancelSpeculation():
+                self._cancel_speculation()
+            case ScoreEndOfTurn(text):
+                self._score(text)
+            case ReleaseReply(name):
+                self._release(self._replies[name])
+            case DropReply(name, reason):
+                if (reply := self._replies.get(name)) is not None:
+                    self._drop(reply, reason)
+            case InterruptPlayout(name):
+                self._interrupt(self._replies[name])
+            case PausePlayout():
+                self.playout.pause()
+            case ResumePlayout():
+                self.playout.resume()
+                self.emit(SessionEvent.FALSE_INTERRUPTION, FalseInterruption())
+            case LogBackchannel(text):
+                self.emit(SessionEvent.BACKCHANNEL, Backchannel(text))
+            case DropTurn(text, reason):
+                logger.info("a turn got no reply: %s", reason)
+                self.emit(SessionEvent.BACKCHANNEL, Backchannel(text))
+            case StateChanged(agent, user):
+                self._state_changed(agent, user)
+
+    def _state_changed(self, agent: Any, user: Any) -> None:
+        (old_agent, old_user), self._states = self._states, (agent, user)
+        self.session.state_changed(old_agent, agent, old_user, user)
+        self._check_quiet()
+
+    # -- the user's turn -------------------------------------------------------------------------------------------
+
+    def _commit(self, turn: CommitTurn) -> None:
+        message = self.log_user(turn.text)
+        marks, self.marks = self.marks, {}
+        if turn.spoken_end is None:
+            marks = {}
+        marks["end_of_turn"] = self.clock.now()
+        agent = self.session.current_agent
+        speculation, self._speculation = self._speculation, None
+        if overrides(agent, "on_user_turn_completed"):
+            handle = self._new_handle(self.options.turns.allow_interruptions)
+            placeholder = Reply(self, id=turn.reply, agent=agent, handle=handle, source="turn")
+            self._replies[turn.reply] = placeholder
+            self.scope.spawn(
+                self._answer_after_hook(turn, message, agent, speculation, placeholder, marks),
+                name=f"{turn.reply} hook",
+            )
+        else:
+            self._answer(turn, speculation, marks, self.build_context(agent))
+
+    async def _answer_after_hook(
+        self,
+        turn: CommitTurn,
+        message: ChatMessage,
+        agent: Agent,
+        speculation: Speculation | None,
+        placeholder: Reply,
+        marks: dict[str, float],
+    ) -> None:
+        """Run the agent's hook, one turn at a time, then answer unless a newer turn took over."""
+        context = self.build_context(agent)
+        async with self._turn_hooks:
+            reason = ""
+            try:
+                await agent.on_user_turn_completed(context, message)
+            except StopResponse:
+                reason = "declined"
+            except Exception as error:
+                logger.exception("on_user_turn_completed failed; the turn is answered without it")
+                self.health.report("on_user_turn_completed", error)
+        if self._replies.get(turn.reply) is not placeholder:
+            self._discard(speculation)
+            return
+        if reason:
+            self._discard(speculation)
+            self._drop(placeholder, reason)
+            self.driver.dispatch(ReplyEnded(turn.reply, reason))
+            return
+        self._answer(turn, speculation, marks, context, placeholder.handle)
+
+    def _answer(
+        self,
+        turn: CommitTurn,
+        speculation: Speculation | None,
+        marks: dict[str, float],
+        context: ChatContext,
+        handle: SpeechHandle | None = None,
+    ) -> None:
+        """Adopt the speculative reply if it answers the very same conversation; otherwise begin one."""
+        agent = self.session.current_agent
+        if speculation is not None and speculation.matches(agent, context):
+            reply = speculation.reply
+            if handle is not None:
+                reply.handle = handle
+        else:
+            self._discard(speculation)
+            handle = handle or self._new_handle(self.options.turns.allow_interruptions)
+            reply = Reply(self, id=turn.reply, agent=agent, handle=handle, source="turn", context=context)
+        reply.id = reply.latency.reply = turn.reply
+        reply.latency.end_of_speech = turn.spoken_end
+        for stage, at in marks.items():
+            reply.latency.mark(stage, at)
+        self._replies[turn.reply] = reply
+        self.emit(SessionEvent.SPEECH_CREATED, SpeechCreated(reply.handle, "turn"))
+        reply.authorise()
+        if reply.task is None:
+            self._start(reply)
+        elif reply.next_segment is not None:
+            self.driver.dispatch(ReplyReady(reply.id))
+
+    def _speculate(self, text: str) -> None:
+        agent = self.session.current_agent
+        if (agent.llm or self.llm) is None and not overrides(agent, "llm_node"):
+            return
+        context = self.build_context(agent)
+        context.add_message(role="user", content=text)
+        handle = self._new_handle(self.options.turns.allow_interruptions)
+        reply = Reply(self, id="", agent=agent, handle=handle, source="turn", context=context.copy())
+        self._speculation = Speculation(reply, agent, context, agent.tools)
+        self._start(reply)
+
+    def _cancel_speculation(self) -> None:
+        speculation, self._speculation = self._speculation, None
+        self._discard(speculation)
+
+    def _discard(self, speculation: Speculation | None) -> None:
+        if speculation is not None:
+            speculation.reply.cancel()
+            speculation.reply.handle.finish("cancelled")
+
+    def _score(self, text: str) -> None:
+        self.scope.spawn(self._score_later(text), name="end-of-turn score")
+
+    async def _score_later(self, text: str) -> None:
+        context = [(m.role, m.content) for m in self.log.context if m.role in ("user", "assistant")]
+        probability = await self._detector.score(context[-6:], text)
+        if probability is not None:
+            self.driver.dispatch(EndOfTurnScored(probability, text))
+
+    # -- replies on their way --------------------------------------------------------------------------------------
+
+    def segment_ready(self, reply: Reply) -> None:
+        """A part of a reply could be heard now."""
+        if self._replies.get(reply.id) is reply:
+            self.driver.dispatch(ReplyReady(reply.id))
+
+    def reply_generated(self, reply: Reply) -> None:
+        """A reply's model and voice are done."""
+        if self._replies.get(reply.id) is not reply or self._is_audible(reply):
+            return
+        if reply.next_segment is None:
+            outcome = "finished" if reply.handle.chat_items else "empty"
+            self._retire(reply, outcome)
+            self.driver.dispatch(ReplyEnded(reply.id, outcome))
+
+    def _is_audible(self, reply: Reply) -> bool:
+        return self._audible is not None and self._audible[0] is reply
+
+    def _release(self, reply: Reply) -> None:
+        segment = reply.next_segment
+        assert segment is not None, "only ready replies are released"
+        self._audible = (reply, segment)
+        reply.handle.part_started()
+        reply.open_message()
+        self.playout.play(segment)
+
+    def _playout_started(self) -> None:
+        if self._audible is None:
+            return
+        reply, _ = self._audible
+        first = "first_audio_out" not in reply.latency.marks
+        reply.latency.mark("first_audio_out", self.clock.now())
+        self.driver.dispatch(PlayoutStarted(reply.id))
+        if first:
+            self.emit(SessionEvent.METRICS_COLLECTED, MetricsCollected(reply.latency))
+
+    def _playout_finished(self, position: float) -> None:
+        if self._audible is None:
+            return
+        (reply, segment), self._audible = self._audible, None
+        self._seal(reply, segment, segment.heard_text(), interrupted=False)
+        reply.handle.part_ended()
+        more = reply.more_to_come
+        if not more:
+            self._retire(reply, "finished")
+        self.driver.dispatch(PlayoutFinished(reply.id, position, more))
+        if more:
+            self._continue(reply)
+
+    def _continue(self, reply: Reply) -> None:
+        """The next part may be ready already, or the reply may have nothing more to say after all."""
+        if self._replies.get(reply.id) is not reply:
+            return
+        if reply.next_segment is not None:
+            self.driver.dispatch(ReplyReady(reply.id))
+        elif reply.task is not None and reply.task.done():
+            self.reply_generated(reply)
+
+    def _interrupt(self, reply: Reply) -> None:
+        position = self.playout.stop()
+        reply.latency.interrupted = True
+        if self._audible is not None:
+            segment = self._audible[1]
+            self._seal(reply, segment, segment.heard_text(position), interrupted=True)
+        self._audible = None
+        self._drop(reply, "interrupted")
+
+    def _drop(self, reply: Reply, reason: str) -> None:
+        reply.cancel()
+        self._seal_unheard(reply)
+        self._retire(reply, reason, interrupted=reason == "interrupted")
+
+    def _retire(self, reply: Reply, outcome: str, *, interrupted: bool = False) -> None:
+        self._replies.pop(reply.id, None)
+        reply.handle.finish(outcome, interrupted=interrupted)
+        self._soon(self._check_quiet)
+
+    def _soon(self, function: Callable[[], None]) -> None:
+        if not self.scope.closed:
+            asyncio.get_running_loop().call_soon(function)
+
+    def _seal(self, reply: Reply, segment: SpeechSegment, heard: str, *, interrupted: bool) -> None:
+        """Fix what was heard of a segment as its entry in the conversation."""
+        message = segment.message
+        if message is None or not self.log.is_open(message):
+            return
+        if self.log.seal(message, heard, interrupted=interrupted):
+            reply.handle.chat_items.append(message)
+            self.emit(SessionEvent.CONVERSATION_ITEM_ADDED, ConversationItemAdded(message))
+
+    def _seal_unheard(self, reply: Reply) -> None:
+        for segment in reply.segments:
+            self._seal(reply, segment, "", interrupted=True)
+
+    # -- trouble and the end ---------------------------------------------------------------------------------------
+
+    def _give_up(self, error: BaseException) -> None:
+        self.session.fail(error)
+
+    def when_quiet(self, function: Callable[[], None]) -> None:
+        """Call `function` once nothing is being said or about to be."""
+        self._when_quiet = function
+        self._soon(self._check_quiet)
+
+    def _check_quiet(self) -> None:
+        if self._when_quiet is not None and not self._replies:
+            function, self._when_quiet = self._when_quiet, None
+            function()
+
+    def close(self) -> None:
+        """End all speech; nothing starts after this."""
+        self._when_quiet = None
+        self._cancel_speculation()
+        self.driver.close()
+        for reply in tuple(self._replies.values()):
+            self._drop(reply, "closed")
+
+
+def require_llm(session: AgentSession[Any]) -> None:
+    """Raises ConfigurationError when nothing can write a reply."""
+    agent = session.current_agent
+    if (agent.llm or session.llm) is None and not overrides(agent, "llm_node"):
+        raise ConfigurationError(
+            "generate_reply needs a language model: give AgentSession(llm=...) one, or use say(text)"
+        )
