@@ -250,12 +250,14 @@ class Conversation:
             case ScoreEndOfTurn(text):
                 self._score(text)
             case ReleaseReply(name):
-                self._release(self._replies[name])
+                if (reply := self._replies.get(name)) is not None:
+                    self._release(reply)
             case DropReply(name, reason):
                 if (reply := self._replies.get(name)) is not None:
                     self._drop(reply, reason)
             case InterruptPlayout(name):
-                self._interrupt(self._replies[name])
+                if (reply := self._replies.get(name)) is not None:
+                    self._interrupt(reply)
             case PausePlayout():
                 self.playout.pause()
             case ResumePlayout():
@@ -405,7 +407,9 @@ class Conversation:
 
     def _release(self, reply: Reply) -> None:
         segment = reply.next_segment
-        assert segment is not None, "only ready replies are released"
+        if segment is None:  # withdrawn since it was announced
+            self.driver.dispatch(PlayoutFinished(reply.id, 0.0, more=True))
+            return
         self._audible = (reply, segment)
         reply.handle.part_started()
         reply.open_message()

@@ -56,7 +56,10 @@ class Synthesis:
             segment.heard.show_as(await shown)
         self._flush_resampler()
         segment.end()
-        self._announce()
+        if segment.ready:
+            self._announce()
+        else:
+            segment.close()  # nothing to hear, as when the model only calls a tool
 
     @property
     def _label(self) -> str:
