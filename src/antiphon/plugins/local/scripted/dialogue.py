@@ -1,0 +1,494 @@
+"""What to answer: the pure policy of a scripted conversation.
+
+`Dialogue.answer(state, text)` and `Dialogue.tool_result(state, ...)` give the next state and what to say or call. They
+hold nothing and know no clock but "today", so that `replay.py` can rebuild the state of a conversation from its log.
+
+A task is an intent with the slots known so far. It goes: ask for what is missing, confirm if the script says so, call
+the tool. At any point the caller may correct a slot, call it off, ask something in between or want something else.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any, Literal
+
+from .answers import is_cancel, is_correction, is_hold, is_noise, is_only_cancel, refuses, yes_or_no
+from .matching import is_light
+from .phrasing import Phrasing, without_last_question
+from .script import Intent, Script
+from .slots import Extraction, Slot, SlotReader, Value
+from .tokens import words
+
+UNHEARD = "unheard"  # the name of a confirmation that the caller has not heard to its last value
+ACCEPT = 0.5
+SWITCH = 0.58
+_ELLIPSIS = re.compile(r"^(?:and|what about|how about|ok and|also|or|then|the same|same|now)\b")
+
+
+@dataclass(frozen=True)
+class Task:
+    """An intent under way."""
+
+    intent: str
+    slots: Mapping[str, Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the assistant asked last.
+
+    Attributes:
+        kind: a slot's value, a confirmation, or whether to start (`offer`) or go on with (`resume`) something.
+        name: the slot, or the intent offered; `UNHEARD` for a confirmation that "yes" does not answer yet.
+        heard_after: how many words of the reply the caller must have heard for the question to count.
+    """
+
+    kind: Literal["slot", "confirm", "offer", "resume"]
+    name: str = ""
+    heard_after: int = 0
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a conversation stands.
+
+    Attributes:
+        task: what is being done.
+        question: what was asked last; None when the floor is open.
+        suspended: a task that the caller left for another.
+        recent: the last task done or called off, for "and on Sunday?" and "make it sixty".
+        misses: turns in a row that were not understood.
+        turns: the caller's turns so far.
+        said: the reply to the last turn.
+    """
+
+    task: Task | None = None
+    question: Question | None = None
+    suspended: Task | None = None
+    recent: Task | None = None
+    misses: int = 0
+    turns: int = 0
+    said: str = ""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A tool to run for a task."""
+
+    tool: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """The assistant's turn: the state after it, its words, and the tool it calls, if any."""
+
+    state: State
+    say: str = ""
+    call: Call | None = None
+
+
+class Dialogue:
+    """The policy for one script.
+
+    Args:
+        script: what it knows.
+        today: the date that "tomorrow" counts from.
+        offered: the names of the tools that may be called; None for all.
+    """
+
+    def __init__(
+        self,
+        script: Script,
+        *,
+        today: Callable[[], dt.date] = dt.date.today,
+        offered: Collection[str] | None = None,
+    ) -> None:
+        self.script = script
+        self.phrasing = Phrasing(script)
+        self._offered = offered
+        self._reader = SlotReader(lambda word: word in script.command_words, today)
+
+    def read(self, text: str, slots: Sequence[Slot], asked: str | None = None) -> Extraction:
+        """What a text says about some slots."""
+        return self._reader.read(text, slots, asked)
+
+    def answer(self, state: State, text: str) -> Turn:
+        """The reply to what the caller said."""
+        state = replace(state, turns=state.turns + 1)
+        if is_noise(text):
+            return self._ask_again(state, "") if state.question else self._miss(state)
+        if state.question and state.question.kind in ("slot", "confirm") and state.task:
+            turn = self._in_task(state, state.task, state.question, text)
+        elif state.question and state.question.kind in ("offer", "resume"):
+            turn = self._answer_offer(state, state.question, text)
+        else:
+            turn = self._open_floor(state, text)
+        return replace(turn, state=replace(turn.state, said=turn.say or turn.state.said))
+
+    def tool_result(
+        self, state: State, tool: str, arguments: Mapping[str, Any], output: Any, *, failed: bool
+    ) -> Turn:
+        """The reply to a tool's result; `output` is text, or a mapping with the fields of the reply."""
+        intent, task = self._task_of_call(state, tool, arguments)
+        state = replace(state, task=None, question=None, recent=task or state.recent, misses=0)
+        fields = self.phrasing.fields(intent, task.slots if task else {}, output)
+        turn_index = state.turns
+        if failed:
+            say = self.phrasing.failure(intent, fields, str(output), turn_index)
+        else:
+            say = self.phrasing.result(intent, fields, output, turn_index)
+        outcome = str(output.get("outcome", "")) if isinstance(output, Mapping) else ""
+        if intent and task and not failed and outcome in intent.retry:
+            slot = intent.retry[outcome]
+            left = {name: value for name, value in task.slots.items() if name != slot}
+            state = replace(state, task=Task(intent.name, left), question=Question("slot", slot))
+            return Turn(replace(state, said=say), say)
+        done = not failed and outcome in ("", "ok", "done")
+        return self._with_next_question(state, intent, say, done)
+
+    def greet(self, state: State) -> Turn:
+        """The first words."""
+        say = self.phrasing.pick(self.script.greeting, state.turns)
+        return Turn(replace(state, said=say), say)
+
+    def remind(self, state: State) -> Turn:
+        """Say again what the caller is being asked, or what the assistant can do."""
+        if state.question:
+            return self._ask_again(state, "")
+        say = self.phrasing.pick(self.script.replies.how_can_i_help, state.turns)
+        return Turn(replace(state, said=say), say)
+
+    # Turns with a task under way
+
+    def _in_task(self, state: State, task: Task, question: Question, text: str) -> Turn:
+        intent = self.script.intents[task.intent]
+        asked = question.name if question.kind == "slot" else None
+        found = self._reader.read(text, self.script.slots_of(intent), asked)
+        changes = {name: value for name, value in found.values.items() if task.slots.get(name) != value}
+        other = self._other_subject(text, intent, found, question)
+        if other is not None:
+            return self._change_subject(state, task, other, text)
+        if is_hold(text) and not changes and not is_cancel(text) and yes_or_no(text) is not False:
+            return Turn(state, self.phrasing.pick(self.script.replies.take_your_time, state.turns))
+        if changes and not (question.kind == "slot" and not self._answers(found, asked, text)):
+            return self._advance(replace(state, misses=0), Task(task.intent, {**task.slots, **changes}))
+        if is_cancel(text) or refuses(text):
+            return self._cancel(state, task)
+        if question.kind == "confirm":
+            answer = yes_or_no(text)
+            if answer is True and question.name == UNHEARD:
+                return self._ask_again(state, "")
+            if answer is True:
+                return self._carry_out(replace(state, misses=0), task)
+            return (
+                self._cancel(state, task)
+                if answer is False
+                else self._ask_again(state, "yes_or_no", missed=True)
+            )
+        if found.values:
+            return self._advance(replace(state, misses=0), Task(task.intent, {**task.slots, **found.values}))
+        if yes_or_no(text) is False and len(words(text)) <= 4:
+            return self._cancel(state, task)
+        return self._ask_again(state, "hint", missed=True)
+
+    def _answers(self, found: Extraction, asked: str | None, text: str) -> bool:
+        """Whether found values are an answer: the asked one is there, or little else was said."""
+        return asked in found.values or bool(found.values)
+
+    def _other_subject(
+        self, text: str, intent: Intent, found: Extraction, question: Question
+    ) -> Intent | None:
+        """The intent that the caller has turned to, if what was said is no answer."""
+        if is_only_cancel(text) or (yes_or_no(text) is not None and len(words(text)) <= 3):
+            return None
+        slot = self.script.slots[question.name] if question.kind == "slot" else None
+        if slot is not None and slot.type == "text" and len(words(text)) <= 1:
+            return None
+        own_words = set(words(" ".join((*intent.examples, *intent.keywords, *self._questions(intent)))))
+        rest = [word for word in found.leftover if not is_light(word)]
+        if not rest or (found.values and all(word in own_words for word in rest)):
+            return None
+        ranked = self.script.matcher.rank(text)
+        if not ranked or ranked[0].score < SWITCH:
+            return None
+        scores = {match.intent: match.score for match in ranked}
+        best = self._best(text, SWITCH)
+        if best is None or best.name == intent.name or scores.get(intent.name, 0.0) >= scores[best.name]:
+            return None
+        if is_cancel(text) and scores[best.name] < 0.75:
+            return None
+        if best is not None and not best.is_task and found.values:
+            return None
+        return best
+
+    def _questions(self, intent: Intent) -> list[str]:
+        return [
+            sentence
+            for slot in self.script.slots_of(intent)
+            for sentence in (*slot.ask, *intent.ask.get(slot.name, ()))
+        ]
+
+    def _change_subject(self, state: State, task: Task, other: Intent, text: str) -> Turn:
+        if other.action or not other.is_task:
+            turn = self._start(state, other, text)
+            again = self._question_text(state)
+            say = f"{turn.say} {again}".strip() if other.action != "repeat" else turn.say
+            return Turn(replace(state, misses=0), say)
+        leaving = other.name in (self.script.human, self.script.goodbye)
+        kept = task if task.slots and not leaving else None
+        return self._start(replace(state, task=None, question=None, suspended=kept), other, text)
+
+    def _cancel(self, state: State, task: Task) -> Turn:
+        intent = self.script.intents[task.intent]
+        say = self.phrasing.pick(intent.cancelled or self.script.replies.cancelled, state.turns)
+        more = self.phrasing.pick(self.script.replies.anything_else, state.turns)
+        recent = task if task.slots else state.recent
+        state = replace(state, task=None, question=None, recent=recent, misses=0, suspended=None)
+        return Turn(state, f"{say} {more}")
+
+    # Turns without one
+
+    def _answer_offer(self, state: State, question: Question, text: str) -> Turn:
+        answer = yes_or_no(text)
+        open_state = replace(state, question=None)
+        # "no" alone is no reason to hang up.
+        best = self._best(text, SWITCH) if answer is None or len(words(text)) > 3 else None
+        if answer is True and (best is None or not best.is_task or best.name == question.name):
+            if question.kind == "resume" and state.suspended:
+                return self._advance(replace(open_state, suspended=None, misses=0), state.suspended)
+            offered = self.script.intents[question.name]
+            return self._start(replace(open_state, misses=0), offered, text, self._shared(state, offered))
+        if (answer is False or is_cancel(text)) and (best is None or not best.is_task):
+            more = self.phrasing.pick(self.script.replies.how_can_i_help, state.turns)
+            if question.kind == "resume" and state.suspended:
+                return self._cancel(open_state, state.suspended)
+            return Turn(replace(open_state, suspended=None, misses=0), f"Okay. {more}")
+        if question.kind == "resume" and state.suspended:
+            intent = self.script.intents[state.suspended.intent]
+            found = self._reader.read(text, self.script.slots_of(intent))
+            if found.values and best is None:
+                return self._advance(
+                    replace(open_state, suspended=None),
+                    Task(intent.name, {**state.suspended.slots, **found.values}),
+                )
+        return self._open_floor(replace(open_state, suspended=None), text)
+
+    def _open_floor(self, state: State, text: str) -> Turn:
+        best = None if is_only_cancel(text) else self._best(text, ACCEPT)
+        if refuses(text) and (best is None or best.is_task) and yes_or_no(text) is not True:
+            return Turn(replace(state, misses=0), self._with_offer(self.script.replies.refused, state))
+        again = self._same_again(state, text, best)
+        if again is not None:
+            return self._advance(replace(state, misses=0), again)
+        if best is not None:
+            return self._start(replace(state, misses=0), best, text)
+        return self._short_answer(state, text) or self._miss(state)
+
+    def _short_answer(self, state: State, text: str) -> Turn | None:
+        """A yes, no, "never mind" or "hang on" that answers no question of ours."""
+        replies = self.script.replies
+        if len(words(text)) > 6:
+            return None
+        answer = yes_or_no(text)
+        calm = replace(state, misses=0)
+        if answer is False and state.said.rstrip().endswith("?") and self.script.goodbye:
+            return self._start(calm, self.script.intents[self.script.goodbye], text)
+        if is_hold(text):
+            return Turn(calm, self.phrasing.pick(replies.take_your_time, state.turns))
+        if is_cancel(text) or answer is False:
+            return Turn(calm, self._with_offer(replies.cancelled, state))
+        if answer is True:
+            return Turn(calm, self.phrasing.pick(replies.how_can_i_help, state.turns))
+        return None
+
+    def _with_offer(self, sentences: Sequence[str], state: State) -> str:
+        more = self.phrasing.pick(self.script.replies.anything_else, state.turns)
+        return f"{self.phrasing.pick(sentences, state.turns)} {more}"
+
+    def _same_again(self, state: State, text: str, best: Intent | None) -> Task | None:
+        """The last task with other values, as in "and on Sunday?" or "make it sixty"."""
+        if state.recent is None:
+            return None
+        intent = self.script.intents[state.recent.intent]
+        found = self._reader.read(text, self.script.slots_of(intent))
+        rest = [
+            word for word in found.leftover if not is_light(word) and word not in ("same", "said", "meant")
+        ]
+        elliptic = (
+            bool(_ELLIPSIS.match(" ".join(words(text)))) or is_correction(text) or len(words(text)) <= 3
+        )
+        if not found.values or rest or not elliptic:
+            return None
+        again = Task(intent.name, {**state.recent.slots, **found.values})
+        return again if is_correction(text) or self._missing(again) is None else None
+
+    def _miss(self, state: State) -> Turn:
+        """Not understood: say so, say what is possible, and after two in a row offer a person."""
+        misses = state.misses + 1
+        state = replace(state, misses=misses)
+        replies = self.script.replies
+        if misses >= 2 and self.script.human and self._can(self.script.intents[self.script.human]):
+            say = self.phrasing.pick(replies.offer_human, misses)
+            return Turn(replace(state, question=Question("offer", self.script.human)), say)
+        if misses >= 3:
+            return Turn(state, self.phrasing.pick(replies.say_again, misses))
+        return Turn(
+            state,
+            f"{self.phrasing.pick(replies.fallback, state.turns)} {self.phrasing.help(state.turns)}".strip(),
+        )
+
+    # Steps of a task
+
+    def _best(self, text: str, threshold: float) -> Intent | None:
+        """The best intent above a threshold; in several sentences, small talk gives way to a task."""
+        tops = [matches[0] for matches in self.script.matcher.rank_segments(text) if matches]
+        tops = sorted((top for top in tops if top.score >= threshold), key=lambda top: -top.score)
+        intents = [self.script.intents[top.intent] for top in tops]
+        tasks = [intent for intent in intents if intent.is_task and intent.name != self.script.goodbye]
+        return next(iter([*tasks, *intents]), None)
+
+    def _can(self, intent: Intent) -> bool:
+        return intent.tool is None or self._offered is None or intent.tool in self._offered
+
+    def _shared(self, state: State, intent: Intent) -> dict[str, Value]:
+        """What the last task found out that an intent needs too."""
+        known = state.recent.slots if state.recent else {}
+        return {name: value for name, value in known.items() if name in intent.all_slots}
+
+    def _start(
+        self, state: State, intent: Intent, text: str, known: Mapping[str, Value] | None = None
+    ) -> Turn:
+        if intent.action == "repeat":
+            say = state.said or self.phrasing.pick(self.script.replies.nothing_to_repeat, state.turns)
+            return Turn(state, say)
+        if intent.action == "help":
+            return Turn(
+                state,
+                f"{self.phrasing.pick(intent.say, state.turns)} {self.phrasing.help(state.turns)}".strip(),
+            )
+        if not self._can(intent):
+            say = self.phrasing.pick(self.script.replies.unavailable, state.turns)
+            return Turn(replace(state, task=None, question=None), say)
+        found = self._reader.read(text, self.script.slots_of(intent))
+        return self._advance(state, Task(intent.name, {**(known or {}), **found.values}))
+
+    def _advance(self, state: State, task: Task) -> Turn:
+        """Ask for the first missing slot; with none missing confirm; with nothing to confirm do it."""
+        intent = self.script.intents[task.intent]
+        missing = self._missing(task)
+        state = replace(state, task=task)
+        if missing is not None:
+            state = replace(state, question=Question("slot", missing))
+        elif intent.confirm:
+            state = replace(
+                state, question=Question("confirm", heard_after=self._confirm_heard_after(state, task))
+            )
+        else:
+            return self._carry_out(state, task)
+        return Turn(state, self._question_text(state))
+
+    def _missing(self, task: Task) -> str | None:
+        """The first slot that has to be asked for."""
+        intent = self.script.intents[task.intent]
+        return next((s for s in intent.slots if s not in task.slots and s not in intent.defaults), None)
+
+    def _confirm_heard_after(self, state: State, task: Task) -> int:
+        intent = self.script.intents[task.intent]
+        return self.phrasing.words_to_last_value(intent, task.slots, state.turns)
+
+    def _question_text(self, state: State) -> str:
+        if state.task is None or state.question is None:
+            return ""
+        intent = self.script.intents[state.task.intent]
+        if state.question.kind == "slot":
+            return self.phrasing.ask(intent, state.question.name, state.task.slots, state.turns)
+        return self.phrasing.confirm(intent, state.task.slots, state.turns)
+
+    def _ask_again(self, state: State, why: str, *, missed: bool = False) -> Turn:
+        """Repeat the open question, with what was wrong about the answer; in the end offer a person."""
+        misses = state.misses + missed
+        human = self.script.human
+        if misses > 2 and human and self._can(self.script.intents[human]):
+            state = replace(
+                state, misses=misses, task=None, suspended=None, question=Question("offer", human)
+            )
+            return Turn(state, self.phrasing.pick(self.script.replies.offer_human, misses))
+        lead = ""
+        if why == "yes_or_no":
+            lead = self.phrasing.pick(self.script.replies.yes_or_no, misses)
+        elif why == "hint" and state.question:
+            slot = self.script.slots[state.question.name]
+            lead = slot.hint or self.phrasing.pick(self.script.replies.fallback, state.turns)
+        question = self._question_text(state) if state.task else state.said
+        if state.question and state.question.kind == "confirm" and state.task:
+            heard_after = self._confirm_heard_after(state, state.task) + len(lead.split())
+            state = replace(state, question=Question("confirm", heard_after=heard_after))
+        return Turn(replace(state, misses=misses), f"{lead} {question}".strip())
+
+    def _carry_out(self, state: State, task: Task) -> Turn:
+        intent = self.script.intents[task.intent]
+        state = replace(state, task=task, question=None)
+        slots = {**self._defaults(intent), **task.slots}
+        if intent.tool is None:
+            say = self.phrasing.own_answer(intent, slots, state.turns)
+            state = replace(state, task=None, recent=task if intent.slots else state.recent)
+            return self._with_next_question(state, intent, say, True)
+        if not self._can(intent):
+            say = self.phrasing.pick(self.script.replies.unavailable, state.turns)
+            return Turn(replace(state, task=None), say)
+        names = intent.arguments or {name: name for name in intent.all_slots}
+        arguments = {argument: _json(slots[slot]) for argument, slot in names.items() if slot in slots}
+        return Turn(state, self.phrasing.own_answer(intent, slots, state.turns), Call(intent.tool, arguments))
+
+    def _defaults(self, intent: Intent) -> dict[str, Value]:
+        return dict(intent.defaults)
+
+    def _with_next_question(self, state: State, intent: Intent | None, say: str, done: bool) -> Turn:
+        """Add the follow-up of an intent, or the offer to go on with a suspended task."""
+        if intent and intent.name in (self.script.human, self.script.goodbye):
+            return Turn(replace(state, said=say or state.said, suspended=None), say)
+        if intent and done and intent.follow_up and self._can(self.script.intents[intent.follow_up.intent]):
+            ask, say = self.phrasing.pick(intent.follow_up.ask, state.turns), without_last_question(say)
+            question = Question("offer", intent.follow_up.intent, heard_after=len(say.split()) + 2)
+            say = f"{say} {ask}".strip()
+            return Turn(replace(state, question=question, said=say), say)
+        if state.suspended and intent and intent.is_task:
+            title = self.script.intents[state.suspended.intent].title or "continue"
+            ask = self.phrasing.pick(self.script.replies.resume, state.turns).replace("{task}", title)
+            say = without_last_question(say)
+            say, question = f"{say} {ask}".strip(), Question("resume", heard_after=len(say.split()) + 2)
+            return Turn(replace(state, question=question, said=say), say)
+        return Turn(replace(state, said=say or state.said), say)
+
+    def _task_of_call(
+        self, state: State, tool: str, arguments: Mapping[str, Any]
+    ) -> tuple[Intent | None, Task | None]:
+        """The intent and task that a call in the log belongs to, whoever made it."""
+        if state.task and self.script.intents[state.task.intent].tool == tool:
+            return self.script.intents[state.task.intent], state.task
+        intent = next((i for i in self.script.intents.values() if i.tool == tool), None)
+        if intent is None:
+            return None, None
+        names = intent.arguments or {name: name for name in intent.all_slots}
+        return intent, Task(
+            intent.name, {slot: _value(arguments[name]) for name, slot in names.items() if name in arguments}
+        )
+
+
+def _value(argument: Any) -> Value:
+    """A tool's argument as the value of a slot."""
+    if isinstance(argument, str | bool):
+        return argument
+    return Decimal(str(argument)) if isinstance(argument, int | float) else str(argument)
+
+
+def _json(value: Value) -> Any:
+    """A slot's value for a tool: whole numbers as int, others as float."""
+    if isinstance(value, str | bool):
+        return value
+    return int(value) if value == value.to_integral_value() else float(value)
