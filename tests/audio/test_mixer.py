@@ -31,7 +31,7 @@ def test_overload_is_bent_and_not_clipped_flat():
     limited = soft_limit(sine(3))
     clipped = np.clip(sine(3), -32_767, 32_767)
     assert distortion(limited) < distortion(clipped)
-    assert np.unique(limited).size > 0.9 * np.unique(np.rint(sine(3)[:1_000])).size * 0.5
+    assert np.count_nonzero(limited == limited.max()) < np.count_nonzero(clipped == clipped.max()) / 2
 
 
 @given(values=st.lists(st.floats(-1e9, 1e9, allow_nan=False), min_size=1, max_size=50))
