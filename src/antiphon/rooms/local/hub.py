@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 DUPLICATE_IDENTITY = "duplicate identity"
 PARTICIPANT_REMOVED = "participant removed"
 ROOM_DELETED = "room deleted"
+SHUTTING_DOWN = "server shutting down"
 
 
 class HostedRoom:
@@ -115,8 +116,8 @@ class LocalRooms:
         await member.leave(PARTICIPANT_REMOVED)
         return True
 
-    async def close(self, name: str) -> None:
-        """Delete a room: everybody in it is disconnected with "room deleted". Unknown names are ignored."""
+    async def close(self, name: str, *, reason: str = ROOM_DELETED) -> None:
+        """Delete a room: everybody in it is disconnected for `reason`. Unknown names are ignored."""
         hosted = self._rooms.pop(name, None)
         if hosted is None:
             return
@@ -124,15 +125,15 @@ class LocalRooms:
             hosted.expiry.cancel()
         members = list(hosted.members.values())
         for member in members:
-            member.drop_out(ROOM_DELETED)
+            member.drop_out(reason)
         asking = asyncio.current_task()
-        await asyncio.gather(*(member.leave(ROOM_DELETED, spare=asking) for member in members))
+        await asyncio.gather(*(member.leave(reason, spare=asking) for member in members))
 
     async def aclose(self) -> None:
-        """Delete all rooms and stop the media tick; safe to call twice."""
+        """Delete all rooms, with "server shutting down" as the reason, and stop the media tick; safe to call twice."""
         self._closed = True
         for name in tuple(self._rooms):
-            await self.close(name)
+            await self.close(name, reason=SHUTTING_DOWN)
         current = asyncio.current_task()
         closing = [task for task in self._closing if task is not current]
         if closing:

@@ -76,7 +76,7 @@ class LocalRoom(Room):
 
     async def publish_audio(self, name: str, *, sample_rate: int) -> AudioOutput:
         self._check_connected("publish audio")
-        track = LocalTrack(name, sample_rate)
+        track = LocalTrack(name, sample_rate, paced=True)
         output = LocalOutput(track, self._hub.tick, self._unpublish)
         self._publish(track, output)
         return output
@@ -88,7 +88,7 @@ class LocalRoom(Room):
             RoomDisconnected: we are not in the room any more.
         """
         self._check_connected("publish audio")
-        track = LocalTrack(name, sample_rate)
+        track = LocalTrack(name, sample_rate, paced=False)
         self._publish(track, None)
         return LocalSource(track, self._unpublish)
 

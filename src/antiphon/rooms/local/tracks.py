@@ -16,9 +16,17 @@ OnFrame = Callable[[AudioFrame], None]
 class LocalTrack(RemoteAudioTrack):
     """A published track, as every other participant of the room sees it."""
 
-    def __init__(self, name: str, sample_rate: int) -> None:
+    def __init__(self, name: str, sample_rate: int, *, paced: bool) -> None:
+        """Prepare a track.
+
+        Args:
+            name: what the publisher calls it.
+            sample_rate: samples a second of every frame, mono.
+            paced: frames come on the media tick, rather than when a network delivers them.
+        """
         self.name = name
         self.sample_rate = sample_rate
+        self.paced = paced
         self._subscribers: tuple[OnFrame, ...] = ()
         self._failed: list[OnFrame] = []
 
