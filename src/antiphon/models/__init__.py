@@ -16,6 +16,14 @@ from .errors import (
     StopResponse,
     ToolError,
 )
+from .fallback import (
+    AvailabilityChanged,
+    BackOff,
+    FallbackAdapter,
+    LLMFallbackAdapter,
+    STTFallbackAdapter,
+    TTSFallbackAdapter,
+)
 from .llm import LLM, ChatChunk, LLMCapabilities, LLMStream, ToolChoice, Usage
 from .registry import ModelName, register_plugin, resolve_llm, resolve_stt, resolve_tts, resolve_vad
 from .stream_adapter import StreamAdapter, STTStreamAdapter, TTSStreamAdapter
@@ -39,13 +47,17 @@ __all__ = [
     "VAD",
     "AllProvidersFailed",
     "AntiphonError",
+    "AvailabilityChanged",
+    "BackOff",
     "ChatChunk",
     "ChatContext",
     "ChatMessage",
     "ChunkedStream",
     "ConfigurationError",
+    "FallbackAdapter",
     "FunctionTool",
     "LLMCapabilities",
+    "LLMFallbackAdapter",
     "LLMStream",
     "ModelName",
     "ProviderConnectionError",
@@ -55,6 +67,7 @@ __all__ = [
     "RecognizeStream",
     "RunContext",
     "STTCapabilities",
+    "STTFallbackAdapter",
     "STTStreamAdapter",
     "SentenceSplitter",
     "SpeechEvent",
@@ -64,6 +77,7 @@ __all__ = [
     "SynthesizeStream",
     "SynthesizedAudio",
     "TTSCapabilities",
+    "TTSFallbackAdapter",
     "TTSStreamAdapter",
     "ToolArgumentError",
     "ToolCall",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from .errors import ProviderTimeout
 from .llm import ChatChunk, LLMStream
@@ -22,41 +22,79 @@ STALL_TIMEOUT = 10.0
 ItemT = TypeVar("ItemT")
 
 
-async def iterate_within(
-    items: AsyncIterable[ItemT], *, first_timeout: float, stall_timeout: float, provider: str
-) -> AsyncGenerator[ItemT, None]:
-    """Pass on what `items` gives.
+class TimedStream(Generic[ItemT]):
+    """Passes on what another stream gives, within deadlines. Iterate it once."""
 
-    Args:
-        items: iterated once.
-        first_timeout: seconds until the first item.
-        stall_timeout: seconds between one item and the next, or the end; only time spent waiting counts.
-        provider: whom to name in the error.
+    def __init__(
+        self,
+        items: AsyncIterable[ItemT],
+        *,
+        first_timeout: float,
+        stall_timeout: float,
+        provider: str,
+        begins: Callable[[ItemT], bool] = lambda _item: True,
+    ) -> None:
+        """
+        Args:
+            items: iterated once.
+            first_timeout: seconds until the first item.
+            stall_timeout: seconds between one item and the next, or the end.
+            provider: whom to name in the error.
+            begins: whether an item is the first that counts; the time for it runs on over those that do not.
+        """
+        self._items = items
+        self._first_timeout = first_timeout
+        self._stall_timeout = stall_timeout
+        self._provider = provider
+        self._begins = begins
+        self._scope: asyncio.Timeout | None = None
+        self._stopped = False
 
-    Raises:
-        ProviderTimeout: one of the two passed.
-    """
-    iterator = aiter(items)
-    limit, failure = first_timeout, "did not answer"
-    try:
-        while True:
-            scope = asyncio.timeout(limit)
-            try:
-                async with scope:
-                    item = await anext(iterator)
-            except StopAsyncIteration:
-                return
-            except TimeoutError as error:
-                if not scope.expired():
-                    raise
-                raise ProviderTimeout(
-                    f"{provider} {failure} within {limit:g} s", provider=provider
-                ) from error
-            yield item
-            limit, failure = stall_timeout, "stalled: it did not go on"
-    finally:
-        if isinstance(iterator, AsyncGenerator):
-            await close_within(iterator.aclose(), provider)
+    async def __aiter__(self) -> AsyncGenerator[ItemT, None]:
+        """
+        Raises:
+            ProviderTimeout: a deadline passed. Only time spent waiting for the provider counts.
+        """
+        iterator = aiter(self._items)
+        begun, waited = False, 0.0
+        now = asyncio.get_running_loop().time
+        try:
+            while not self._stopped:
+                limit = self._stall_timeout if begun else self._first_timeout
+                started = now()
+                scope = asyncio.timeout(limit if begun else limit - waited)
+                try:
+                    async with scope:
+                        self._scope = scope
+                        item = await anext(iterator)
+                except StopAsyncIteration:
+                    return
+                except TimeoutError as error:
+                    if self._was_stopped():
+                        return
+                    if not scope.expired():
+                        raise
+                    what = "stalled: it did not go on" if begun else "did not answer"
+                    raise ProviderTimeout(
+                        f"{self._provider} {what} within {limit:g} s", provider=self._provider
+                    ) from error
+                finally:
+                    self._scope = None
+                waited += now() - started
+                begun = begun or self._begins(item)
+                yield item
+        finally:
+            if isinstance(iterator, AsyncGenerator):
+                await close_within(iterator.aclose(), self._provider)
+
+    def stop(self) -> None:
+        """End the iteration now, also one that waits for the provider."""
+        self._stopped = True
+        if self._scope is not None and not self._scope.expired():
+            self._scope.reschedule(asyncio.get_running_loop().time())
+
+    def _was_stopped(self) -> bool:
+        return self._stopped
 
 
 async def close_within(closing: Awaitable[Any], what: str, seconds: float = CLOSE_TIMEOUT) -> None:
@@ -97,8 +135,8 @@ async def guard_llm_stream(
     Raises:
         ProviderTimeout: no first chunk within `first_timeout` seconds, or no next one within `stall_timeout`.
     """
-    chunks = iterate_within(
-        stream, first_timeout=first_timeout, stall_timeout=stall_timeout, provider=provider
+    chunks = aiter(
+        TimedStream(stream, first_timeout=first_timeout, stall_timeout=stall_timeout, provider=provider)
     )
     try:
         async with aclosing(chunks):
@@ -123,8 +161,8 @@ async def guard_tts_stream(
     Raises:
         ProviderTimeout: no first audio within `first_timeout` seconds, or no next within `stall_timeout`.
     """
-    pieces = iterate_within(
-        stream, first_timeout=first_timeout, stall_timeout=stall_timeout, provider=provider
+    pieces = aiter(
+        TimedStream(stream, first_timeout=first_timeout, stall_timeout=stall_timeout, provider=provider)
     )
     try:
         async with aclosing(pieces):

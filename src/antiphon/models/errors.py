@@ -57,5 +57,5 @@ class ToolError(AntiphonError):
     """Raised by a tool to tell the model something: the message reaches the model as is."""
 
 
-class StopResponse(AntiphonError):  # noqa: N818 - the field's name for it
+class StopResponse(AntiphonError):
     """Raised in `on_user_turn_completed` or a tool: no reply is wanted."""
