@@ -44,6 +44,7 @@ from .options import SessionOptions
 from .recognition import NoiseFilter, Recognition
 from .room_io import AudioInputOptions, RoomIO, RoomOptions
 from .session_clock import SessionClock
+from .session_owner import session_owner
 from .speech_handle import SpeechHandle
 from .task_scope import TaskScope
 
@@ -201,6 +202,8 @@ class AgentSession(Generic[UserdataT]):
         """
         if self._conversation is not None or self._closed:
             raise RuntimeError("a session starts once; create another AgentSession")
+        if (owner := session_owner.get()) is not None:
+            owner(self)
         loop = asyncio.get_running_loop()
         clock = SessionClock(loop)
         self._agent = agent
@@ -376,7 +379,9 @@ class AgentSession(Generic[UserdataT]):
 
     def _begin_close(self) -> None:
         if self._closing is None:
-            self._closing = asyncio.get_running_loop().create_task(self._close(), name="session close")
+            self._closing = asyncio.get_running_loop().create_task(
+                self._close(), name="session close", context=self._scope.context
+            )
 
     async def _close(self) -> None:
         """End each part within a deadline, whatever the parts before it did."""

@@ -15,7 +15,10 @@ Listener = Callable[..., Any]
 
 
 class Emitter:
-    """Calls listeners in the order they were added. A failing one is logged and harms nobody else."""
+    """Calls listeners in the order they were added, in the context of the scope.
+
+    A failing one is logged and harms nobody else.
+    """
 
     def __init__(self, scope: TaskScope) -> None:
         self._scope = scope
@@ -49,7 +52,7 @@ class Emitter:
     def emit(self, event: str, *args: Any) -> None:
         for listener in tuple(self._listeners.get(str(event), ())):
             try:
-                result = listener(*args)
+                result = self._scope.context.run(listener, *args)
             except Exception:
                 logger.exception("a listener for %r failed", str(event))
                 continue

@@ -7,6 +7,7 @@ tasks apart, reports what fails, and ends all of them, within a deadline, when i
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -16,11 +17,16 @@ T = TypeVar("T")
 
 
 class TaskScope:
-    """The owner of a set of tasks."""
+    """The owner of a set of tasks.
+
+    They run in copies of the context that the scope was made in. What causes one, such as audio that is judged for many
+    callers at once, may come from the context of another call.
+    """
 
     def __init__(self, name: str, on_error: Callable[[BaseException], None] | None = None) -> None:
         self._name = name
         self._on_error = on_error
+        self._context = contextvars.copy_context()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
 
@@ -33,10 +39,17 @@ class TaskScope:
         if self._closed:
             coroutine.close()
             raise RuntimeError(f"{self._name} is closed and starts no task {name!r}")
-        task = asyncio.get_running_loop().create_task(coroutine, name=f"{self._name}/{name}")
+        task = asyncio.get_running_loop().create_task(
+            coroutine, name=f"{self._name}/{name}", context=self.context
+        )
         self._tasks.add(task)
         task.add_done_callback(self._done)
         return task
+
+    @property
+    def context(self) -> contextvars.Context:
+        """A copy of the context that the scope was made in."""
+        return self._context.copy()
 
     @property
     def closed(self) -> bool:
