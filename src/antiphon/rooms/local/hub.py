@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Collection, Coroutine, Mapping
 from typing import Any
 
 from ...models.errors import AntiphonError
-from ..room import Participant, ParticipantKind
+from ..room import DataPacket, Participant, ParticipantKind
 from .room import LocalRoom
 from .tick import MediaTick
 
@@ -33,6 +33,15 @@ class HostedRoom:
     def participants(self) -> list[Participant]:
         """Who is connected now."""
         return [member.local_participant for member in self.members.values()]
+
+    def send_data(
+        self, data: bytes, *, topic: str = "", destination_identities: Collection[str] | None = None
+    ) -> None:
+        """Send bytes in nobody's name, to everybody or to some."""
+        packet = DataPacket(data, topic)
+        for identity, member in self.members.items():
+            if destination_identities is None or identity in destination_identities:
+                member.receive_data(packet)
 
     def others(self, member: LocalRoom) -> list[LocalRoom]:
         """Everybody but `member`."""

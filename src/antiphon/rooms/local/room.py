@@ -173,6 +173,10 @@ class LocalRoom(Room):
         self._remotes.clear()
         self._listeners.emit(RoomEvent.DISCONNECTED, reason)
 
+    def receive_data(self, packet: DataPacket) -> None:
+        """Hand on what the host sends; called by `HostedRoom.send_data`."""
+        self._post(self._emit, RoomEvent.DATA_RECEIVED, packet)
+
     def enter(self) -> None:
         """Meet everybody who is in the room; called once, by `LocalRooms.join`."""
         for other in self._hosted.others(self):
