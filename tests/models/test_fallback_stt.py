@@ -14,7 +14,13 @@ from hypothesis import strategies as st
 
 from antiphon.audio import AudioFrame
 from antiphon.models.errors import AllProvidersFailed, ConfigurationError, ProviderError, ProviderTimeout
-from antiphon.models.fallback import AvailabilityChanged, FallbackAdapter, StreamLimits, STTFallbackAdapter
+from antiphon.models.fallback import (
+    AvailabilityChanged,
+    BackOff,
+    FallbackAdapter,
+    StreamLimits,
+    STTFallbackAdapter,
+)
 from antiphon.models.stt import (
     STT,
     RecognizeStream,
@@ -288,7 +294,8 @@ def test_when_all_fail_again_and_again_the_causes_are_told() -> None:
     def refuse() -> None:
         raise ProviderError("no key")
 
-    events, error = asyncio.run(run(adapter(Ear("a", [1, 1, 1]), Ear("b", act=refuse)), [1, WAIT, 2, WAIT]))
+    stt = adapter(Ear("a", [1, 1, 1]), Ear("b", act=refuse), back_off=BackOff(jitter=0))
+    events, error = asyncio.run(run(stt, [1, WAIT, 2, WAIT]))
     assert finals(events) == []
     assert isinstance(error, AllProvidersFailed)
     assert [str(cause) for cause in error.causes] == ["boom", "no key"] * (1 + QUICK.max_retry)
