@@ -473,6 +473,7 @@ class _Transition:
         reply = Reply(f"turn_{number}", self.state.options.allow_interruptions, answers_turn=True)
         self.change(commits=number, replies=(*self.state.replies, reply), speculation=None)
         self.effects.append(CommitTurn(text, reply.id, spoken_end))
+        self.release_next()
 
     def text_input(self, text: str) -> None:
         if not text:

@@ -150,6 +150,8 @@ class Reply:
             if not calls or last:
                 return
             await self.authorised.wait()
+            if text:
+                self.handle.part_started()
             outcomes = await conversation.tools.run(calls, tools, self)
             for outcome in outcomes:
                 context.extend(outcome.messages)

@@ -84,7 +84,9 @@ class RoomOptions:
 class RoomIO:
     """One session's place in a room."""
 
-    def __init__(self, session: AgentSession[Any], room: Room, options: RoomOptions, scope: TaskScope) -> None:
+    def __init__(
+        self, session: AgentSession[Any], room: Room, options: RoomOptions, scope: TaskScope
+    ) -> None:
         self._session = session
         self._room = room
         self._options = options

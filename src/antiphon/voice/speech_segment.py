@@ -45,6 +45,8 @@ class SpeechSegment:
 
     def heard_text(self, position: float | None = None) -> str:
         """What was heard of it at `position` seconds; all of it when None."""
+        if not self.has_audio:
+            return self.text if position is None else ""
         self.heard.set_text(self.text)
         return self.heard.text if position is None else self.heard.heard(position)
 

@@ -60,6 +60,7 @@ class Synthesis:
             self._announce()
         else:
             segment.close()  # nothing to hear, as when the model only calls a tool
+            reply.handle.part_ended()
 
     @property
     def _label(self) -> str:
