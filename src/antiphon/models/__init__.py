@@ -5,6 +5,7 @@ Nothing here knows a vendor: `antiphon.plugins` has those.
 """
 
 from .chat_context import ChatContext, ChatMessage, ToolCall
+from .connection_pool import ConnectionPool
 from .errors import (
     AllProvidersFailed,
     AntiphonError,
@@ -54,6 +55,7 @@ __all__ = [
     "ChatMessage",
     "ChunkedStream",
     "ConfigurationError",
+    "ConnectionPool",
     "FallbackAdapter",
     "FunctionTool",
     "LLMCapabilities",
