@@ -263,6 +263,21 @@ def test_the_audio_given_again_is_bounded() -> None:
     assert 10 <= len(second.streams[0].values) <= 13
 
 
+def test_a_final_transcript_that_comes_twice_is_passed_on_once() -> None:
+    class Stuttering(EarStream):
+        def say(self, type_: SpeechEventType, text: str = "") -> None:
+            for _ in range(2 if type_ is SpeechEventType.FINAL else 1):
+                super().say(type_, text)
+
+    class Stutterer(Ear):
+        def stream(self) -> RecognizeStream:
+            self.open += 1
+            return Stuttering(self, None)
+
+    events, _ = asyncio.run(run(adapter(Stutterer("a")), [1, FLUSH, 0, 2, FLUSH]))
+    assert finals(events) == ["1", "2"]
+
+
 def test_an_error_when_pushing_counts_as_a_failure() -> None:
     class Picky(Ear):
         def stream(self) -> RecognizeStream:
