@@ -20,12 +20,13 @@ from .answers import is_cancel, is_correction, is_hold, is_noise, is_only_cancel
 from .matching import is_light
 from .phrasing import Phrasing, without_last_question
 from .script import Intent, Script
-from .slots import Extraction, Slot, SlotReader, Value
+from .slots import Extraction, Value
 from .tokens import words
 
 UNHEARD = "unheard"  # the name of a confirmation that the caller has not heard to its last value
 ACCEPT = 0.5
 SWITCH = 0.58
+SURE = 0.75
 _ELLIPSIS = re.compile(r"^(?:and|what about|how about|ok and|also|or|then|the same|same|now)\b")
 
 
@@ -111,17 +112,17 @@ class Dialogue:
         self.script = script
         self.phrasing = Phrasing(script)
         self._offered = offered
-        self._reader = SlotReader(lambda word: word in script.command_words, today)
+        self._today = today
 
-    def read(self, text: str, slots: Sequence[Slot], asked: str | None = None) -> Extraction:
+    def read(self, text: str, names: Sequence[str], asked: str | None = None) -> Extraction:
         """What a text says about some slots."""
-        return self._reader.read(text, slots, asked)
+        return self.script.reader.read(text, tuple(names), asked, self._today())
 
     def answer(self, state: State, text: str) -> Turn:
         """The reply to what the caller said."""
         state = replace(state, turns=state.turns + 1)
         if is_noise(text):
-            return self._ask_again(state, "") if state.question else self._miss(state)
+            return self._ask_again(state) if state.question else self._miss(state)
         if state.question and state.question.kind in ("slot", "confirm") and state.task:
             turn = self._in_task(state, state.task, state.question, text)
         elif state.question and state.question.kind in ("offer", "resume"):
@@ -159,7 +160,7 @@ class Dialogue:
     def remind(self, state: State) -> Turn:
         """Say again what the caller is being asked, or what the assistant can do."""
         if state.question:
-            return self._ask_again(state, "")
+            return self._ask_again(state)
         say = self.phrasing.pick(self.script.replies.how_can_i_help, state.turns)
         return Turn(replace(state, said=say), say)
 
@@ -168,21 +169,23 @@ class Dialogue:
     def _in_task(self, state: State, task: Task, question: Question, text: str) -> Turn:
         intent = self.script.intents[task.intent]
         asked = question.name if question.kind == "slot" else None
-        found = self._reader.read(text, self.script.slots_of(intent), asked)
+        found = self.read(text, intent.all_slots, asked)
         changes = {name: value for name, value in found.values.items() if task.slots.get(name) != value}
+        if is_hold(text) and len(words(text)) <= 4 and not changes and yes_or_no(text) is not False:
+            # Heard before: it need not be heard again.
+            waiting = replace(state, question=replace(question, heard_after=0))
+            return Turn(waiting, self.phrasing.pick(self.script.replies.take_your_time, state.turns))
         other = self._other_subject(text, intent, found, question)
         if other is not None:
             return self._change_subject(state, task, other, text)
-        if is_hold(text) and not changes and not is_cancel(text) and yes_or_no(text) is not False:
-            return Turn(state, self.phrasing.pick(self.script.replies.take_your_time, state.turns))
-        if changes and not (question.kind == "slot" and not self._answers(found, asked, text)):
+        if changes:
             return self._advance(replace(state, misses=0), Task(task.intent, {**task.slots, **changes}))
         if is_cancel(text) or refuses(text):
             return self._cancel(state, task)
         if question.kind == "confirm":
             answer = yes_or_no(text)
             if answer is True and question.name == UNHEARD:
-                return self._ask_again(state, "")
+                return self._ask_again(state)
             if answer is True:
                 return self._carry_out(replace(state, misses=0), task)
             return (
@@ -194,11 +197,7 @@ class Dialogue:
             return self._advance(replace(state, misses=0), Task(task.intent, {**task.slots, **found.values}))
         if yes_or_no(text) is False and len(words(text)) <= 4:
             return self._cancel(state, task)
-        return self._ask_again(state, "hint", missed=True)
-
-    def _answers(self, found: Extraction, asked: str | None, text: str) -> bool:
-        """Whether found values are an answer: the asked one is there, or little else was said."""
-        return asked in found.values or bool(found.values)
+        return self._ask_again(state, self._not_understood(state, question), missed=True)
 
     def _other_subject(
         self, text: str, intent: Intent, found: Extraction, question: Question
@@ -211,20 +210,16 @@ class Dialogue:
             return None
         own_words = set(words(" ".join((*intent.examples, *intent.keywords, *self._questions(intent)))))
         rest = [word for word in found.leftover if not is_light(word)]
-        if not rest or (found.values and all(word in own_words for word in rest)):
+        if not rest:
             return None
-        ranked = self.script.matcher.rank(text)
-        if not ranked or ranked[0].score < SWITCH:
-            return None
-        scores = {match.intent: match.score for match in ranked}
-        best = self._best(text, SWITCH)
+        # The words of our own question and task make an answer, unless they say something else outright.
+        is_answer = found.values and all(word in own_words for word in rest)
+        scores = {match.intent: match.score for match in self.script.matcher.rank(text)}
+        best = self.best_intent(text, SURE if is_answer else SWITCH)
         if best is None or best.name == intent.name or scores.get(intent.name, 0.0) >= scores[best.name]:
             return None
-        if is_cancel(text) and scores[best.name] < 0.75:
-            return None
-        if best is not None and not best.is_task and found.values:
-            return None
-        return best
+        unsure = is_cancel(text) and scores[best.name] < SURE
+        return None if unsure or (not best.is_task and found.values) else best
 
     def _questions(self, intent: Intent) -> list[str]:
         return [
@@ -234,11 +229,15 @@ class Dialogue:
         ]
 
     def _change_subject(self, state: State, task: Task, other: Intent, text: str) -> Turn:
+        question = state.question
+        if question is not None and other.action == "repeat":
+            repeated = self._start(state, other, text)
+            return replace(
+                repeated, state=replace(state, misses=0, question=replace(question, name=_said(question)))
+            )
         if other.action or not other.is_task:
-            turn = self._start(state, other, text)
-            again = self._question_text(state)
-            say = f"{turn.say} {again}".strip() if other.action != "repeat" else turn.say
-            return Turn(replace(state, misses=0), say)
+            lead = self._start(state, other, text).say
+            return self._ask_again(replace(state, misses=0), lead)
         leaving = other.name in (self.script.human, self.script.goodbye)
         kept = task if task.slots and not leaving else None
         return self._start(replace(state, task=None, question=None, suspended=kept), other, text)
@@ -257,7 +256,7 @@ class Dialogue:
         answer = yes_or_no(text)
         open_state = replace(state, question=None)
         # "no" alone is no reason to hang up.
-        best = self._best(text, SWITCH) if answer is None or len(words(text)) > 3 else None
+        best = self.best_intent(text, SWITCH) if answer is None or len(words(text)) > 3 else None
         if answer is True and (best is None or not best.is_task or best.name == question.name):
             if question.kind == "resume" and state.suspended:
                 return self._advance(replace(open_state, suspended=None, misses=0), state.suspended)
@@ -270,7 +269,7 @@ class Dialogue:
             return Turn(replace(open_state, suspended=None, misses=0), f"Okay. {more}")
         if question.kind == "resume" and state.suspended:
             intent = self.script.intents[state.suspended.intent]
-            found = self._reader.read(text, self.script.slots_of(intent))
+            found = self.read(text, intent.all_slots)
             if found.values and best is None:
                 return self._advance(
                     replace(open_state, suspended=None),
@@ -279,7 +278,7 @@ class Dialogue:
         return self._open_floor(replace(open_state, suspended=None), text)
 
     def _open_floor(self, state: State, text: str) -> Turn:
-        best = None if is_only_cancel(text) else self._best(text, ACCEPT)
+        best = None if is_only_cancel(text) else self.best_intent(text, ACCEPT)
         if refuses(text) and (best is None or best.is_task) and yes_or_no(text) is not True:
             return Turn(replace(state, misses=0), self._with_offer(self.script.replies.refused, state))
         again = self._same_again(state, text, best)
@@ -315,7 +314,7 @@ class Dialogue:
         if state.recent is None:
             return None
         intent = self.script.intents[state.recent.intent]
-        found = self._reader.read(text, self.script.slots_of(intent))
+        found = self.read(text, intent.all_slots)
         rest = [
             word for word in found.leftover if not is_light(word) and word not in ("same", "said", "meant")
         ]
@@ -344,7 +343,7 @@ class Dialogue:
 
     # Steps of a task
 
-    def _best(self, text: str, threshold: float) -> Intent | None:
+    def best_intent(self, text: str, threshold: float) -> Intent | None:
         """The best intent above a threshold; in several sentences, small talk gives way to a task."""
         tops = [matches[0] for matches in self.script.matcher.rank_segments(text) if matches]
         tops = sorted((top for top in tops if top.score >= threshold), key=lambda top: -top.score)
@@ -374,7 +373,7 @@ class Dialogue:
         if not self._can(intent):
             say = self.phrasing.pick(self.script.replies.unavailable, state.turns)
             return Turn(replace(state, task=None, question=None), say)
-        found = self._reader.read(text, self.script.slots_of(intent))
+        found = self.read(text, intent.all_slots)
         return self._advance(state, Task(intent.name, {**(known or {}), **found.values}))
 
     def _advance(self, state: State, task: Task) -> Turn:
@@ -409,8 +408,8 @@ class Dialogue:
             return self.phrasing.ask(intent, state.question.name, state.task.slots, state.turns)
         return self.phrasing.confirm(intent, state.task.slots, state.turns)
 
-    def _ask_again(self, state: State, why: str, *, missed: bool = False) -> Turn:
-        """Repeat the open question, with what was wrong about the answer; in the end offer a person."""
+    def _ask_again(self, state: State, lead: str = "", *, missed: bool = False) -> Turn:
+        """Repeat the open question after a few other words; after too many misses offer a person."""
         misses = state.misses + missed
         human = self.script.human
         if misses > 2 and human and self._can(self.script.intents[human]):
@@ -418,17 +417,18 @@ class Dialogue:
                 state, misses=misses, task=None, suspended=None, question=Question("offer", human)
             )
             return Turn(state, self.phrasing.pick(self.script.replies.offer_human, misses))
-        lead = ""
-        if why == "yes_or_no":
-            lead = self.phrasing.pick(self.script.replies.yes_or_no, misses)
-        elif why == "hint" and state.question:
-            slot = self.script.slots[state.question.name]
-            lead = slot.hint or self.phrasing.pick(self.script.replies.fallback, state.turns)
         question = self._question_text(state) if state.task else state.said
         if state.question and state.question.kind == "confirm" and state.task:
             heard_after = self._confirm_heard_after(state, state.task) + len(lead.split())
             state = replace(state, question=Question("confirm", heard_after=heard_after))
         return Turn(replace(state, misses=misses), f"{lead} {question}".strip())
+
+    def _not_understood(self, state: State, question: Question) -> str:
+        """What was wrong about an answer."""
+        if question.kind == "confirm":
+            return self.phrasing.pick(self.script.replies.yes_or_no, state.misses + 1)
+        hint = self.script.slots[question.name].hint
+        return hint or self.phrasing.pick(self.script.replies.fallback, state.turns)
 
     def _carry_out(self, state: State, task: Task) -> Turn:
         intent = self.script.intents[task.intent]
@@ -478,6 +478,11 @@ class Dialogue:
         return intent, Task(
             intent.name, {slot: _value(arguments[name]) for name, slot in names.items() if name in arguments}
         )
+
+
+def _said(question: Question) -> str:
+    """The name of a question that is asked again in full."""
+    return "" if question.kind == "confirm" else question.name
 
 
 def _value(argument: Any) -> Value:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from .phonetics import similarity
+from .phonetics import phonetic_key, similarity
 from .tokens import Token, tokenize
 from .word_list import word_set
 
@@ -105,7 +105,7 @@ class Matcher:
             for phrase, term in self._replace.items()
             if len(phrase) == 1 and term[0] not in "@#"
         }
-        self._weights: dict[str, float] = {}
+        self._weights: dict[str, float] = {}  # empty while examples are read: no halves of words there
         self._longest = max((len(phrase) for phrase in self._replace), default=1)
         self._examples: list[tuple[str, tuple[str, ...]]] = []
         self._keywords: list[tuple[str, tuple[str, ...]]] = []
@@ -115,12 +115,18 @@ class Matcher:
                     self._examples.append((name, example))
             self._keywords.extend((name, self.terms(phrase)) for phrase in phrases.keywords)
         self._learn_weights(list(intents))
-        # Known words as they are spelled, for what a recogniser may have made of them.
-        self._spellings = {
-            word: term
-            for word, term in self._spellings.items()
-            if term in self._weights and term not in _LIGHT
-        }
+        self._index_spellings()
+
+    def _index_spellings(self) -> None:
+        """Known words as they are spelled, by how they sound, for what a recogniser may have made of them."""
+        self._by_key: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        self._by_initial: dict[str, set[tuple[str, str]]] = defaultdict(set)
+        for word, term in self._spellings.items():
+            if term in self._weights and term not in _LIGHT:
+                key = phonetic_key(word)
+                self._by_key[key].append((word, term))
+                self._by_initial[word[:1]].add((word, term))
+                self._by_initial[key[:1]].add((word, term))
 
     def terms(self, text: str) -> tuple[str, ...]:
         """The comparable terms of an example: stems, synonyms replaced, values and numbers by placeholder."""
@@ -186,16 +192,15 @@ class Matcher:
 
     def _joined(self, one: str, other: str) -> str:
         """The known word that two words are the halves of, as in `trans actions`."""
-        if stem(one) in self._weights and stem(other) in self._weights:
+        if not self._weights or (stem(one) in self._weights and stem(other) in self._weights):
             return ""
         word = one + other
         if (term := self._replace.get((word,), stem(word))) in self._weights:
             return term
         if len(word) < 6:
             return ""
-        near, term = max(
-            ((similarity(word, known), term) for known, term in self._spellings.items()), default=(0.0, "")
-        )
+        known = self._by_key.get(phonetic_key(word), ())
+        near, term = max(((similarity(word, spelled), term) for spelled, term in known), default=(0.0, ""))
         return term if near >= 0.85 and not (one in _LIGHT and other in _LIGHT) else ""
 
     def _learn_weights(self, names: Sequence[str]) -> None:
@@ -239,7 +244,8 @@ class Matcher:
 
     def _misheard_uncached(self, word: str, term: str) -> Heard:
         near: dict[str, float] = {}
-        for known, meant in self._spellings.items():
+        initials = (word[:1], phonetic_key(word)[:1])
+        for known, meant in set().union(*(self._by_initial.get(initial, set()) for initial in initials)):
             alike = similarity(word, known)
             if alike > _ALIKE:
                 near[meant] = max(near.get(meant, 0.0), alike)

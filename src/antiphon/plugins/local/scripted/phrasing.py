@@ -119,7 +119,13 @@ class Phrasing:
         if intent and intent.failed:
             return self._first_that_fits(intent.failed, {**fields, "error": error}, turn)
         reason = error.removeprefix("Error:").removeprefix("error:").strip()
-        if " " in reason and reason[-1:] in ".!" and not any(mark in reason for mark in "{}<>_\n"):
+        told_to_model = re.search(r"\b(?:tell|ask|inform) the (?:user|caller)\b", reason, re.IGNORECASE)
+        if (
+            not told_to_model
+            and " " in reason
+            and reason[-1:] in ".!"
+            and not any(mark in reason for mark in "{}<>_\n")
+        ):
             return self._first_that_fits(
                 self._script.replies.refusal_reason, {"error": sentence_case(reason)}, turn
             )

@@ -30,10 +30,9 @@ def _values(dialogue: Dialogue, intent: Intent, sentence: str, text: str) -> dic
         return None
     values: dict[str, Value] = {}
     for name, spoken in match.groupdict().items():
-        slot = dialogue.script.slots.get(name)
-        if slot is None or name not in intent.all_slots:
+        if name not in intent.all_slots:
             continue
-        found = dialogue.read(spoken, [slot], asked=name)
+        found = dialogue.read(spoken, [name], asked=name)
         if name in found.values:
             values[name] = found.values[name]
     return values

@@ -83,7 +83,7 @@ class _Replay:
         if question.kind == "slot":
             return state
         if question.kind == "confirm":
-            return replace(state, question=Question("confirm", UNHEARD))
+            return replace(state, question=replace(question, name=UNHEARD))
         return replace(state, question=None)
 
     def _assistant(self, message: ChatMessage) -> None:

@@ -11,7 +11,7 @@ from functools import cached_property
 
 from .calendar_words import DAY_WORDS
 from .matching import Matcher, Phrases
-from .slots import Slot
+from .slots import Slot, SlotReader
 from .tokens import tokenize
 
 ACTIONS = ("help", "repeat")
@@ -152,6 +152,11 @@ class Script:
         """The words of the examples and keywords, which no caller uses as a name."""
         texts = [text for intent in self.intents.values() for text in (*intent.examples, *intent.keywords)]
         return frozenset(token.text for text in texts for token in tokenize(text) if token.kind == "word")
+
+    @cached_property
+    def reader(self) -> SlotReader:
+        """Reads the script's slots from sentences."""
+        return SlotReader(self.slots, self.command_words)
 
     def slots_of(self, intent: Intent) -> list[Slot]:
         return [self.slots[name] for name in intent.all_slots]

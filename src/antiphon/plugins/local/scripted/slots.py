@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import lru_cache
 from typing import Literal, get_args
 
 from .answers import yes_or_no
@@ -62,7 +63,7 @@ class Slot:
 class Extraction:
     """The values found in a sentence, and the words that belong to none of them."""
 
-    values: dict[str, Value]
+    values: Mapping[str, Value]
     leftover: tuple[str, ...]
 
 
@@ -70,28 +71,32 @@ class SlotReader:
     """Reads slots from sentences.
 
     Args:
-        known_word: whether a word belongs to the assistant's commands, so that it is no unknown name.
-        today: the date that "tomorrow" counts from.
+        slots: by name.
+        known_words: words of the assistant's commands, which are no unknown names.
     """
 
-    def __init__(self, known_word: Callable[[str], bool], today: Callable[[], dt.date]) -> None:
-        self._known_word = known_word
-        self._today = today
+    def __init__(self, slots: Mapping[str, Slot], known_words: frozenset[str]) -> None:
+        self._slots = slots
+        self._known_words = known_words
+        # A conversation is replayed for each reply, so the same sentences come again and again.
+        self.read = lru_cache(maxsize=4096)(self._read)
 
-    def read(self, text: str, slots: Sequence[Slot], asked: str | None = None) -> Extraction:
+    def _read(self, text: str, names: tuple[str, ...], asked: str | None, today: dt.date) -> Extraction:
         """Find what a sentence says about some slots.
 
         Args:
             text: the sentence.
-            slots: what to look for.
+            names: the slots to look for.
             asked: the slot that the caller was just asked for; its answer may be bare.
+            today: the date that "tomorrow" counts from.
         """
+        slots = [self._slots[name] for name in names]
         tokens = [token for token in tokenize(text) if token.kind != "stop"]
         free = [True] * len(tokens)
         values: dict[str, Value] = {}
         for slot in sorted(slots, key=lambda s: (_ORDER.index(s.type), s.name != asked)):
             others = {word for other in slots if other.name != slot.name for word in other.after}
-            found = self._find(text, tokens, free, slot, slot.name == asked, others - set(slot.after))
+            found = self._find(text, tokens, free, slot, slot.name == asked, others - set(slot.after), today)
             if found is None:
                 continue
             value, first, after = found
@@ -101,14 +106,21 @@ class SlotReader:
         return Extraction(values, leftover)
 
     def _find(
-        self, text: str, tokens: list[Token], free: list[bool], slot: Slot, asked: bool, foreign: set[str]
+        self,
+        text: str,
+        tokens: list[Token],
+        free: list[bool],
+        slot: Slot,
+        asked: bool,
+        foreign: set[str],
+        today: dt.date,
     ) -> tuple[Value, int, int] | None:
         available = [t if f else Token("", t.start, t.end, "used") for t, f in zip(tokens, free, strict=True)]
         match slot.type:
             case "day":
                 return find_day(available)
             case "date":
-                return find_date(available, self._today())
+                return find_date(available, today)
             case "time":
                 return find_time(available)
             case "money":
@@ -158,7 +170,7 @@ class SlotReader:
     def _is_name(self, token: Token) -> bool:
         text = token.text
         unusable = text in _LEAD_INS or text in _CURRENCY or text in _TRAILERS or len(text) < 2
-        return token.kind == "word" and not unusable and not self._known_word(text)
+        return token.kind == "word" and not unusable and text not in self._known_words
 
     def _name_end(self, tokens: list[Token], start: int) -> int:
         after = start + 1

@@ -6,6 +6,7 @@ import datetime as dt
 import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any
 
 from .speech import (
@@ -80,6 +81,7 @@ def render(
     return sentence_case(filled) if capital else filled
 
 
+@lru_cache(maxsize=1024)
 def as_pattern(template: str) -> re.Pattern[str]:
     """A pattern that finds a filled-in sentence in a text; each field is a group."""
     seen: set[str] = set()
