@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from antiphon.audio import AudioFrame
-
 from .fake_providers import FakeLLM, FakeSTT, FakeTTS
 from .measurement import Plan, Row, StallWatch, rss_mb, run_python
+from .signals import frames, quiet_line, voice
 
 if TYPE_CHECKING:
-    from antiphon import AgentSession
-
-RATE = 16000
+    from antiphon.models.vad import VAD
+    from antiphon.voice import AgentSession
 
 
 async def _transcribe() -> str:
@@ -34,12 +32,10 @@ async def _speak(_text: str) -> AsyncIterator[bytes]:
         yield bytes(2 * 2400)
 
 
-async def _start(count: int) -> list[AgentSession]:
-    from antiphon import Agent, AgentSession
-    from antiphon.plugins import silero
+async def _start(count: int, vad: VAD | str) -> list[AgentSession[None]]:
+    from antiphon.voice import Agent, AgentSession
 
-    vad = silero.VAD.load()
-    sessions = [
+    sessions: list[AgentSession[None]] = [
         AgentSession(
             stt=FakeSTT(_transcribe),
             llm=FakeLLM(_tokens),
@@ -54,25 +50,27 @@ async def _start(count: int) -> list[AgentSession]:
     return sessions
 
 
-def _speech() -> list[AudioFrame]:
-    """A second of something that a VAD takes for speech, then a second of silence; 20 ms frames."""
-    t = np.arange(RATE) / RATE
-    voiced = np.sign(np.sin(2 * np.pi * 130 * t)) * (0.6 + 0.4 * np.sin(2 * np.pi * 4 * t))
-    pcm = np.concatenate([(voiced * 6000).astype(np.int16), np.zeros(RATE, dtype=np.int16)])
-    return [AudioFrame(pcm[i : i + 320], RATE) for i in range(0, pcm.size, 320)]
+async def _talk(sessions: list[AgentSession[None]]) -> None:
+    """One turn of each, in real time.
 
-
-async def _talk(sessions: list[AgentSession]) -> None:
-    for frame in _speech():
+    Raises:
+        RuntimeError: a session did not answer, so nothing was measured.
+    """
+    for frame in frames(np.concatenate([voice(1), quiet_line(1.5)])):
         for session in sessions:
             session.push_audio(frame)
         await asyncio.sleep(0.02)
+    silent = [session for session in sessions if not any(m.role == "assistant" for m in session.history)]
+    if silent:
+        raise RuntimeError(f"{len(silent)} of {len(sessions)} sessions did not answer")
 
 
-async def _stalls(count: int) -> tuple[float, float]:
+async def _stalls(count: int, vad: VAD | str) -> tuple[float, float]:
     """The longest stall in milliseconds while `count` sessions start, and through their first turn."""
+    import antiphon.voice  # noqa: F401 - a process that runs sessions has imported it
+
     async with StallWatch() as watch:
-        sessions = await _start(count)
+        sessions = await _start(count, vad)
         await asyncio.sleep(0.05)
         starting = watch.take()
         await _talk(sessions)
@@ -83,11 +81,12 @@ async def _stalls(count: int) -> tuple[float, float]:
 
 async def _memory(count: int) -> float:
     """MB that each session keeps after a turn, from the second session on."""
-    first = await _start(1)
+    vad = _load_vad()
+    first = await _start(1, vad)
     await _talk(first)
     gc.collect()
     before = rss_mb()
-    more = await _start(count)
+    more = await _start(count, vad)
     await _talk(more)
     gc.collect()
     used = (rss_mb() - before) / count
@@ -95,9 +94,15 @@ async def _memory(count: int) -> float:
     return used
 
 
-def stalls_main(count: int) -> None:
+def _load_vad() -> VAD:
+    from antiphon.plugins import silero
+
+    return silero.VAD.load()
+
+
+def stalls_main(count: int, loaded: bool) -> None:
     """Printed for `measure`, which asks in a fresh process: a stall at the first start is what matters."""
-    print(*asyncio.run(_stalls(count)))
+    print(*asyncio.run(_stalls(count, _load_vad() if loaded else "silero/vad")))
 
 
 def memory_main(count: int) -> None:
@@ -106,11 +111,15 @@ def memory_main(count: int) -> None:
 
 def measure(plan: Plan) -> list[Row]:
     rows = []
-    for count in (1, 10):
-        out = run_python(f"from bench.sessions import stalls_main; stalls_main({count})")
-        starting, talking = map(float, out.split())
-        rows.append(Row(f"event-loop stall while {count} start, fresh process", "ms", round(starting, 1), 20))
-        rows.append(Row(f"event-loop stall in the first turn of {count}", "ms", round(talking, 1), 20))
+    for loaded, when in ((True, "models loaded"), (False, "cold process")):
+        for count in (1, 10):
+            out = run_python(f"from bench.sessions import stalls_main; stalls_main({count}, {loaded})")
+            starting, talking = map(float, out.split())
+            rows.append(Row(f"event-loop stall while {count} start, {when}", "ms", round(starting, 1), 20))
+            if loaded:
+                rows.append(
+                    Row(f"event-loop stall in the first turn of {count}", "ms", round(talking, 1), 20)
+                )
     count = 20 if plan.quick else 100
     out = run_python(f"from bench.sessions import memory_main; memory_main({count})")
     rows.append(Row(f"memory of each of {count} sessions", "MB", round(float(out), 2), 1.0))
