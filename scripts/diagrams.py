@@ -17,6 +17,8 @@ from pathlib import Path
 
 import grimp
 
+from . import turn_diagram
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "antiphon"
 DRAWN = "<!-- Drawn by scripts/diagrams.py from the code; `make docs` draws it anew. -->\n\n"
@@ -74,7 +76,21 @@ def _imports(graph: grimp.ImportGraph, layer: str, other: str) -> bool:
     )
 
 
-PAGES: dict[str, Callable[[], str]] = {"docs/layers.md": layers_page}
+def turn_states_page() -> str:
+    """What the agent appears to be doing, and what leads from one state to another."""
+    return (
+        "# Turn states\n\n"
+        + DRAWN
+        + "What the agent appears to be doing, and what leads on. The turn-taking machine in `turns/` derives these states; the "
+        "moves below were found by playing conversations to it, under the default options. `thinking` includes a reply that is "
+        "released but whose first sample is not out yet; `idle` is also what a held or closed call shows.\n\n"
+    ) + turn_diagram.page()
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "docs/layers.md": layers_page,
+    "docs/turn-states.md": turn_states_page,
+}
 
 
 def main() -> int:
