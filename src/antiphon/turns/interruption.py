@@ -43,7 +43,7 @@ def judge(overlap: Overlap, options: TurnOptions) -> Verdict:
 
     Words alone are not enough: a short "ok" is a backchannel. Sound alone pauses, where the output can pause.
     """
-    long_enough = overlap.by_text or overlap.duration >= options.min_interruption_duration - 1e-6
+    long_enough = overlap.by_text or overlap.duration >= options.interrupting_duration - 1e-6
     if not long_enough or overlap.words < options.min_interruption_words:
         return Verdict.CARRY_ON
     if overlap.words == 0 and options.pauses:

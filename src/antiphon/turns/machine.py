@@ -216,11 +216,11 @@ class _Transition:
             self.cancel_timer(BARGE_IN)
             self.apply_verdict(overlap)
             return
-        missing = options.min_interruption_duration - overlap.duration
+        missing = options.interrupting_duration - overlap.duration
         if silence > 0:
             self.cancel_timer(BARGE_IN)
         elif 0 < missing <= options.speech_update_interval:
-            self.set_timer(BARGE_IN, overlap.started + options.min_interruption_duration)
+            self.set_timer(BARGE_IN, overlap.started + options.interrupting_duration)
 
     def overlap_is_noise(self, overlap: Overlap) -> bool:
         return overlap.words == 0 and overlap.duration >= self.state.options.noise_timeout
@@ -239,7 +239,7 @@ class _Transition:
         self.cancel_timer(BARGE_IN)
         duration = max(overlap.duration, at - overlap.started)
         self.change(overlap=replace(overlap, ended=at, duration=duration))
-        if self.floor_interruptible() and duration < self.state.options.min_interruption_duration:
+        if self.floor_interruptible() and duration < self.state.options.interrupting_duration:
             self.change_pending(interim="")
             return  # too short to be more than a backchannel
         self.change_pending(speech_end=at, interim="")

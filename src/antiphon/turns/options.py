@@ -31,6 +31,8 @@ class TurnOptions:
         user_away_timeout: silence of both sides after which the user counts as away; None: never.
         noise_timeout: sound that counts as speech, but brings no word for so long, holds no reply back.
         speech_update_interval: seconds between two `SpeechContinues` events.
+        output_frame: audio leaves in frames this long: a stop takes effect at the end of one, so it is decided half a
+            frame early.
     """
 
     turn_detection: TurnDetection = "vad"
@@ -51,6 +53,12 @@ class TurnOptions:
     user_away_timeout: float | None = 15.0
     noise_timeout: float = 5.0
     speech_update_interval: float = 0.032
+    output_frame: float = 0.02
+
+    @property
+    def interrupting_duration(self) -> float:
+        """Speech this long, over the agent, makes it stop at `min_interruption_duration`."""
+        return max(0.0, self.min_interruption_duration - self.output_frame / 2)
 
     @property
     def pauses(self) -> bool:

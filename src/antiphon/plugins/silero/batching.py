@@ -54,15 +54,15 @@ class Slot(Protocol):
 class Batcher:
     """The windows of one event loop's streams."""
 
-    def __init__(self, network: Network, *, immediate: bool = False) -> None:
+    def __init__(self, network: Network, loop: asyncio.AbstractEventLoop | None) -> None:
         """Begin with room for 16 streams.
 
         Args:
             network: the shared model.
-            immediate: judge each window during the push; for use without an event loop.
+            loop: the streams' event loop; without one each window is judged during the push.
         """
         self._network = network
-        self._immediate = immediate
+        self._loop = None if loop is None else weakref.ref(loop)
         self._slots: list[Slot | None] = []
         self._free: list[int] = []
         self._open = 0
@@ -77,6 +77,11 @@ class Batcher:
         self._listen = np.zeros(0, dtype=np.intp)  # windows still to run though nothing happens
         self._speaking = np.zeros(0, dtype=np.bool_)
         self._grow(16)
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The streams' event loop, if they have one."""
+        return None if self._loop is None else self._loop()
 
     def _grow(self, capacity: int) -> None:
         old = len(self._slots)
@@ -140,7 +145,7 @@ class Batcher:
         self._ready.append(slot)
         if self._judging:
             return  # a window that completed while another was judged: it is looked at afterwards
-        if self._immediate:
+        if self._loop is None:
             self._judge_all()
         elif self._scheduled is None:
             loop = asyncio.get_running_loop()
@@ -253,10 +258,10 @@ def batcher_of_running_loop(network: Network) -> Batcher:
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
-        return Batcher(network, immediate=True)
+        return Batcher(network, None)
     batcher = _batchers.get(loop)
     if batcher is None:
         for other in [other for other in _batchers if other.is_closed()]:
             del _batchers[other]  # a call that was scheduled and never ran would keep it alive
-        batcher = _batchers[loop] = Batcher(network)
+        batcher = _batchers[loop] = Batcher(network, loop)
     return batcher

@@ -22,8 +22,8 @@ _FULL = CONTEXT + WINDOW
 class VAD(vad.VAD):
     """Silero VAD. All streams of an event loop share one network, which judges them in batches.
 
-    Events name the first and the last sample of speech to about 10 ms. An end is reported with the first frame that
-    completes `min_silence_duration` after the last sample of speech, not at the next border of a 32 ms window.
+    Events name the first and the last sample of speech to about 10 ms. An end is reported when
+    `min_silence_duration` has passed since the last sample of speech, not at the next border of a window or a frame.
     """
 
     def __init__(self, settings: SpeechSettings | None = None) -> None:
@@ -97,6 +97,8 @@ class VADStream(vad.VADStream):
         self._fill = CONTEXT
         self._waiting: deque[Int16Array] = deque()  # what came after a window that is not judged yet
         self._resampler: Resampler | None = None
+        self._frame_size = 0
+        self._end_timer: asyncio.TimerHandle | None = None
         self._closed = False
         batcher.open(self)
 
@@ -108,16 +110,19 @@ class VADStream(vad.VADStream):
         else:
             samples = self._converted(frame)
         self._clock += samples.size
+        self._frame_size = samples.size
+        if self._end_timer is not None:
+            self._disarm()
         if self._fill == _FULL:
             self._waiting.append(samples)
         else:
             self._take(samples)
-            if self._clock >= self._tracker.deadline:
-                self._check_end()
+            self._look_for_end()
 
     def reset(self) -> None:
         if self._closed:
             return
+        self._disarm()
         self._waiting.clear()
         self._fill = CONTEXT
         self._judged = self._clock
@@ -128,6 +133,7 @@ class VADStream(vad.VADStream):
         if self._closed:
             return
         self._closed = True
+        self._disarm()
         self._waiting.clear()
         self._batcher.close(self)
 
@@ -146,8 +152,8 @@ class VADStream(vad.VADStream):
                 self._batcher.set_speaking(self, self._tracker.speaking)
         while self._waiting and self._fill < _FULL:
             self._take(self._waiting.popleft())
-        if self._clock >= self._tracker.deadline and self._fill < _FULL:
-            self._check_end()
+        if self._fill < _FULL:
+            self._look_for_end()
 
     def _take(self, samples: Int16Array) -> None:
         """Fill the row; when it is full, hand it in and keep the rest for later."""
@@ -163,11 +169,28 @@ class VADStream(vad.VADStream):
             self._waiting.appendleft(samples[used:])
         self._batcher.submit(self)
 
-    def _check_end(self) -> None:
-        if (
-            self._tracker.check_end(self._clock, block_energies(self._row[CONTEXT : self._fill]))
-            and not self._closed
-        ):
+    def _look_for_end(self) -> None:
+        """Report the end of speech when it is due; at a time between two frames, by a timer."""
+        missing = self._tracker.deadline - self._clock
+        if missing <= 0:
+            self._check_end(self._clock)
+        elif missing < self._frame_size and self._batcher.loop is not None:
+            self._disarm()
+            self._end_timer = self._batcher.loop.call_later(missing / SAMPLE_RATE, self._end_is_due)
+
+    def _end_is_due(self) -> None:
+        self._end_timer = None
+        if not self._closed and self._fill < _FULL:
+            self._check_end(self._tracker.deadline)
+
+    def _disarm(self) -> None:
+        if self._end_timer is not None:
+            self._end_timer.cancel()
+            self._end_timer = None
+
+    def _check_end(self, clock: int) -> None:
+        unjudged = block_energies(self._row[CONTEXT : self._fill])
+        if self._tracker.check_end(clock, unjudged) and not self._closed:
             self._batcher.set_speaking(self, False)
 
     def _past(self, blocks: int) -> list[float]:
