@@ -278,6 +278,23 @@ def test_one_failing_handler_does_not_stop_the_others() -> None:
     assert reported
 
 
+def test_a_stream_may_be_closed_or_reset_while_its_window_waits() -> None:
+    async def scenario() -> list[str]:
+        reported: list[str] = []
+        asyncio.get_running_loop().set_exception_handler(
+            lambda loop, context: reported.append(context["message"])
+        )
+        detector = silero.VAD.load()
+        for give_up in (silero.VADStream.close, silero.VADStream.reset):
+            stream = detector.stream(lambda event: None)
+            stream.push_frame(AudioFrame(spoken(0.0, 0.0)[:600], RATE))
+            give_up(stream)
+            await asyncio.sleep(0.01)
+        return reported
+
+    assert asyncio.run(scenario()) == []
+
+
 def test_ten_thousand_streams_reuse_the_same_slots() -> None:
     async def scenario() -> int:
         detector = silero.VAD.load()

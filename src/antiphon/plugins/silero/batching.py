@@ -159,7 +159,8 @@ class Batcher:
 
     def _run(self) -> None:
         self._scheduled = None
-        self._judge_ready()
+        if self._ready:  # what waited may have been reset or closed since
+            self._judge_ready()
         if self._ready:
             self._scheduled = asyncio.get_running_loop().call_soon(self._run)
 
