@@ -75,6 +75,9 @@ def find_date(tokens: Sequence[Token], today: dt.date) -> Found | None:
             ahead = (weekday - today.weekday()) % 7
             ahead = 7 if ahead == 0 else ahead
             return (today + dt.timedelta(days=ahead)).isoformat(), at, at + 1
+    # A month with a day that it does not have is no date; "may" and "march" are verbs as well.
+    if any(token.text in _MONTHS and token.text not in ("may", "march") for token in tokens):
+        return None
     for at, token in enumerate(tokens):
         if token.kind == "ordinal" and token.value is not None and 1 <= token.value <= 31:
             date = _next_day_of_month(int(token.value), today)
@@ -117,7 +120,7 @@ def _weekday(token: Token) -> int | None:
         return WEEKDAYS.index(base)
     if len(base) >= 6 and base.endswith("day") and base not in ("birthday", "holiday", "someday"):
         best = max(range(7), key=lambda day: similarity(base, WEEKDAYS[day]))
-        return best if similarity(base, WEEKDAYS[best]) >= 0.8 else None
+        return best if similarity(base, WEEKDAYS[best]) >= 0.75 else None
     return None
 
 
@@ -173,6 +176,8 @@ def _spoken_clock(tokens: Sequence[Token], at: int) -> Found | None:
             return _relative(hour, value if following[0] == "past" else -value, tokens, at, at + 3)
     if value > 24:
         return None
+    if following[:1] in (["oh"], ["o"]) and _is_number(tokens, at + 2) and (tokens[at + 2].value or 0) < 10:
+        return _clock(value, int(tokens[at + 2].value or 0), tokens, at, at + 3)
     if _is_number(tokens, at + 1) and 0 <= (minute := int(tokens[at + 1].value or 0)) < 60 and minute >= 10:
         return _clock(value, minute, tokens, at, at + 2)
     marked = following[:1] in (["am"], ["pm"], ["oclock"]) or following in (["a", "m"], ["p", "m"])

@@ -12,85 +12,22 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any
 
 from .answers import is_cancel, is_correction, is_hold, is_noise, is_only_cancel, refuses, yes_or_no
+from .dialogue_state import UNHEARD, Call, Question, State, Task, Turn
 from .matching import is_light
 from .phrasing import Phrasing, without_last_question
 from .script import Intent, Script
-from .slots import Extraction, Value
+from .slots import Extraction, Slot, Value
 from .tokens import words
 
-UNHEARD = "unheard"  # the name of a confirmation that the caller has not heard to its last value
 ACCEPT = 0.5
 SWITCH = 0.58
 SURE = 0.75
 _ELLIPSIS = re.compile(r"^(?:and|what about|how about|ok and|also|or|then|the same|same|now)\b")
-
-
-@dataclass(frozen=True)
-class Task:
-    """An intent under way."""
-
-    intent: str
-    slots: Mapping[str, Value] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Question:
-    """What the assistant asked last.
-
-    Attributes:
-        kind: a slot's value, a confirmation, or whether to start (`offer`) or go on with (`resume`) something.
-        name: the slot, or the intent offered; `UNHEARD` for a confirmation that "yes" does not answer yet.
-        heard_after: how many words of the reply the caller must have heard for the question to count.
-    """
-
-    kind: Literal["slot", "confirm", "offer", "resume"]
-    name: str = ""
-    heard_after: int = 0
-
-
-@dataclass(frozen=True)
-class State:
-    """Where a conversation stands.
-
-    Attributes:
-        task: what is being done.
-        question: what was asked last; None when the floor is open.
-        suspended: a task that the caller left for another.
-        recent: the last task done or called off, for "and on Sunday?" and "make it sixty".
-        misses: turns in a row that were not understood.
-        turns: the caller's turns so far.
-        said: the reply to the last turn.
-    """
-
-    task: Task | None = None
-    question: Question | None = None
-    suspended: Task | None = None
-    recent: Task | None = None
-    misses: int = 0
-    turns: int = 0
-    said: str = ""
-
-
-@dataclass(frozen=True)
-class Call:
-    """A tool to run for a task."""
-
-    tool: str
-    arguments: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Turn:
-    """The assistant's turn: the state after it, its words, and the tool it calls, if any."""
-
-    state: State
-    say: str = ""
-    call: Call | None = None
 
 
 class Dialogue:
@@ -169,6 +106,7 @@ class Dialogue:
     def _in_task(self, state: State, task: Task, question: Question, text: str) -> Turn:
         intent = self.script.intents[task.intent]
         asked = question.name if question.kind == "slot" else None
+        slot = self.script.slots[asked] if asked else None
         found = self.read(text, intent.all_slots, asked)
         changes = {name: value for name, value in found.values.items() if task.slots.get(name) != value}
         if is_hold(text) and len(words(text)) <= 4 and not changes and yes_or_no(text) is not False:
@@ -178,6 +116,10 @@ class Dialogue:
         other = self._other_subject(text, intent, found, question)
         if other is not None:
             return self._change_subject(state, task, other, text)
+        # A free text would swallow a "no, never mind".
+        bare_no = yes_or_no(text) is False and len(words(text)) <= 2 and not _only_yes_or_no(slot)
+        if is_only_cancel(text) or (asked and bare_no):
+            return self._cancel(state, task)
         if changes:
             return self._advance(replace(state, misses=0), Task(task.intent, {**task.slots, **changes}))
         if is_cancel(text) or refuses(text):
@@ -206,20 +148,19 @@ class Dialogue:
         if is_only_cancel(text) or (yes_or_no(text) is not None and len(words(text)) <= 3):
             return None
         slot = self.script.slots[question.name] if question.kind == "slot" else None
-        if slot is not None and slot.type == "text" and len(words(text)) <= 1:
-            return None
         own_words = set(words(" ".join((*intent.examples, *intent.keywords, *self._questions(intent)))))
         rest = [word for word in found.leftover if not is_light(word)]
-        if not rest:
+        free_text = slot is not None and slot.type == "text"
+        if not rest and not free_text:
             return None
         # The words of our own question and task make an answer, unless they say something else outright.
-        is_answer = found.values and all(word in own_words for word in rest)
+        is_answer = free_text or (found.values and all(word in own_words for word in rest))
         scores = {match.intent: match.score for match in self.script.matcher.rank(text)}
         best = self.best_intent(text, SURE if is_answer else SWITCH)
         if best is None or best.name == intent.name or scores.get(intent.name, 0.0) >= scores[best.name]:
             return None
         unsure = is_cancel(text) and scores[best.name] < SURE
-        return None if unsure or (not best.is_task and found.values) else best
+        return None if unsure or (not best.is_task and found.values and not free_text) else best
 
     def _questions(self, intent: Intent) -> list[str]:
         return [
@@ -478,6 +419,10 @@ class Dialogue:
         return intent, Task(
             intent.name, {slot: _value(arguments[name]) for name, slot in names.items() if name in arguments}
         )
+
+
+def _only_yes_or_no(slot: Slot | None) -> bool:
+    return slot is not None and slot.type == "yes_no"
 
 
 def _said(question: Question) -> str:

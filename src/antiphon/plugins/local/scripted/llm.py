@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from ....models.chat_context import ChatContext, ChatMessage, ToolCall, new_id
 from ....models.llm import LLM, ChatChunk, LLMCapabilities, LLMStream, ToolChoice, Usage
-from .dialogue import Dialogue, Turn
+from .dialogue import Dialogue
+from .dialogue_state import Turn
 from .replay import next_turn
 from .script import Script
 from .script_file import find_script, load_script

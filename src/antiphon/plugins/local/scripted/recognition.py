@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .dialogue import Dialogue, Question, Task
+from .dialogue import Dialogue
+from .dialogue_state import Question, Task
 from .script import Intent
 from .slots import Value
 from .templates import as_pattern

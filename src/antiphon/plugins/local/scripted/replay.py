@@ -13,7 +13,8 @@ from dataclasses import replace
 from typing import Any
 
 from ....models.chat_context import ChatMessage, ToolCall
-from .dialogue import UNHEARD, Dialogue, Question, State, Task, Turn
+from .dialogue import Dialogue
+from .dialogue_state import UNHEARD, Question, State, Task, Turn
 from .recognition import recognise_question
 
 REPLY_INSTRUCTIONS = "reply_instructions"
@@ -161,7 +162,7 @@ def follow_instructions(dialogue: Dialogue, state: State, instructions: str) -> 
         return Turn(state, f"Are you still there? {dialogue.remind(state).say}")
     if re.search(r"\bapologi[sz]e|\bsorry\b", instructions, re.IGNORECASE):
         return Turn(state, f"I am sorry about that. {dialogue.remind(state).say}")
-    return dialogue.remind(state)
+    return dialogue.greet(state) if not state.turns and not state.said else dialogue.remind(state)
 
 
 def _is_start_of(heard: str, planned: str) -> bool:

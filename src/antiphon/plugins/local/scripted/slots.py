@@ -260,6 +260,8 @@ def _amount_at(tokens: list[Token], at: int, asked: bool) -> tuple[Decimal, int,
     value, after, first = token.value, at + 1, at
     currency = token.kind == "money"
     following = _value_at(tokens, after)
+    if following is not None and tokens[after].start - token.end > 1:
+        following = None  # a comma between them: two amounts
     if following is not None and not currency and value == int(value) and 10 <= following < 100:
         # "twelve fifty" is 12.50, but "two fifty" is 250.
         value = value * 100 + following if value < 10 else value + following / 100
