@@ -25,8 +25,8 @@ IndexArray = NDArray[np.intp]
 BoolArray = NDArray[np.bool_]
 
 MAX_BATCH = 28  # about 1.5 ms of the event loop
-_AT_ONCE = 16  # up to so many streams, a window is judged in the same turn of the loop
-_GATHER = 0.006  # seconds; how long windows wait for company when there are more
+_AT_ONCE = 4  # up to so many streams, a window is judged in the same turn of the loop
+_GATHER = 0.008  # seconds; how long windows wait for company when there are more
 _REMEMBERED = 32  # windows of energies kept for finding an onset: a second
 
 _FLOOR_MIN = 1e-8  # -80 dBFS: digital silence
