@@ -81,6 +81,11 @@ class LocalSource:
     def sample_rate(self) -> int:
         return self._track.sample_rate
 
+    @property
+    def subscribed(self) -> bool:
+        """Whether anybody listens."""
+        return self._track.subscribed
+
     def push(self, frame: AudioFrame) -> None:
         """Hand `frame` to the subscribers at once; nothing happens after `close`.
 
