@@ -9,7 +9,7 @@ from .tokens import words
 from .word_list import word_set
 
 _NO = re.compile(
-    r"^know$|\b(?:no|nope|nah|negative|not really|not now|not today|not yet|do not|definitely not|absolutely not|no way|"
+    r"^(?:know|note|nop)$|\b(?:no|nope|nah|negative|not really|not now|not today|not yet|do not|definitely not|absolutely not|no way|"
     r"incorrect|wrong|not right|not correct|rather not|not that|no thanks|i am good|not necessary|no need)\b"
 )
 _YES = re.compile(

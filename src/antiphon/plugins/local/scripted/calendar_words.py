@@ -14,7 +14,7 @@ _MONTHS = (
     "november", "december",
 )  # fmt: skip
 _SHORT_DAYS = {
-    "mon": 0, "tue": 1, "tues": 1, "wed": 2, "thu": 3, "thurs": 3, "fri": 4, "sat": 5, "sun": 6,
+    "mon": 0, "tue": 1, "tues": 1, "wed": 2, "thu": 3, "thurs": 3, "fri": 4, "sat": 5, "sun": 6, "wensday": 2, "wednsday": 2,
 }  # fmt: skip
 _DAY_PHRASES = {
     "today": "today", "tonight": "today", "now": "today", "currently": "today", "tomorrow": "tomorrow",

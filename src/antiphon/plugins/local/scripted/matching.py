@@ -22,7 +22,7 @@ _LIGHT = word_set("""a an the and or but so of to in on at for from with by abou
     are was were be been being do does did have has had can could will would shall should may might must please just
     like want need wish get got let maybe actually really quite um uh er hmm well ok okay oh hi hey hello there here
     then now right also some any that this these those if as up going try trying wonder wondering possible able today
-    quickly sorry know think guess think mean bit little one thing so sir madam guys again let's love help tell give
+    quickly sorry know think guess think mean bit little one thing so sir madam guys again let's love tell give
     make take put kindly yes yeah hey""")
 # Frequent words that a recogniser gets right: none of them is a mishearing of a word of the script.
 _PLAIN = word_set(
@@ -192,7 +192,9 @@ class Matcher:
 
     def _joined(self, one: str, other: str) -> str:
         """The known word that two words are the halves of, as in `trans actions`."""
-        if not self._weights or (stem(one) in self._weights and stem(other) in self._weights):
+        if not self._weights or (one,) in self._replace or (other,) in self._replace:
+            return ""
+        if stem(one) in self._weights and stem(other) in self._weights:
             return ""
         word = one + other
         if (term := self._replace.get((word,), stem(word))) in self._weights:
@@ -201,7 +203,7 @@ class Matcher:
             return ""
         known = self._by_key.get(phonetic_key(word), ())
         near, term = max(((similarity(word, spelled), term) for spelled, term in known), default=(0.0, ""))
-        return term if near >= 0.85 and not (one in _LIGHT and other in _LIGHT) else ""
+        return term if near >= 0.9 and not (one in _LIGHT and other in _LIGHT) else ""
 
     def _learn_weights(self, names: Sequence[str]) -> None:
         seen_in: dict[str, set[str]] = defaultdict(set)

@@ -81,6 +81,6 @@ def similarity(one: str, other: str) -> float:
     sounds = 1 - edit_distance(key, other_key) / longest if longest >= 4 else 0.0
     if spelling >= 0.8 and len(one) >= 5:
         return max(spelling * 0.9, 0.4 * spelling + 0.6 * sounds)
-    if sounds >= 0.75 and key[:1] == other_key[:1]:
+    if sounds >= 0.75 and key[:1] == other_key[:1] and abs(len(one) - len(other)) <= 1:
         return 0.4 * spelling + 0.6 * sounds
     return 0.0

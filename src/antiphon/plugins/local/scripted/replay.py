@@ -152,7 +152,7 @@ def follow_instructions(dialogue: Dialogue, state: State, instructions: str) -> 
         return Turn(state, said[0].upper() + said[1:] + ("" if said[-1] in ".!?" else "."))
     if re.search(r"\b(?:goodbye|bye|farewell)\b", instructions, re.IGNORECASE):
         goodbye = dialogue.script.intents.get(dialogue.script.goodbye or "")
-        said = dialogue.phrasing.pick(goodbye.say, state.turns) if goodbye else ""
+        said = dialogue.phrasing.pick(goodbye.say or goodbye.reply, state.turns) if goodbye else ""
         return Turn(state, said or "Goodbye!")
     if re.search(
         r"\b(?:still there|silent|silence|quiet|away|not (?:said|spoken|responded))\b",

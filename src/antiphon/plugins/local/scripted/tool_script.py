@@ -87,7 +87,8 @@ def _script_for(tools: tuple[tuple[str, str, str], ...]) -> Script:
                 examples=(*intent.examples, *farewell.examples),
                 keywords=(*intent.keywords, *farewell.keywords),
                 say=farewell.say,
-                reply=("",),
+                # The tool may cut the line, so the farewell comes first; what follows is heard only if it does not.
+                reply=("Take care.",),
             )
             goodbye = intent.name
         elif _CALLS_HUMAN.search(name):
