@@ -46,14 +46,17 @@ def voice(seconds: float) -> NDArray[np.int16]:
     return pcm + quiet_line(seconds + 1)[: pcm.size]
 
 
-def recordings(rig: Path | None) -> NDArray[np.int16]:
-    """The rig's recordings of speech half a second apart; the made voice where there is no rig."""
+def utterances(rig: Path | None) -> list[NDArray[np.int16]]:
+    """The rig's recordings of speech, cut at their borders; the made voice where there is no rig."""
     files = sorted((rig / "assets").glob("*.wav")) if rig else []
-    if not files:
-        return np.concatenate([np.concatenate([voice(2), quiet_line(0.5)]) for _ in range(6)])
-    parts = []
-    for path in files:
-        with wave.open(str(path)) as wav:
-            parts.append(np.frombuffer(wav.readframes(wav.getnframes()), dtype="<i2"))
-        parts.append(quiet_line(0.5))
-    return np.concatenate(parts)
+    return [_read(path) for path in files] or [voice(2)] * 6
+
+
+def recordings(rig: Path | None) -> NDArray[np.int16]:
+    """All utterances in a row, half a second apart."""
+    return np.concatenate([part for spoken in utterances(rig) for part in (spoken, quiet_line(0.5))])
+
+
+def _read(path: Path) -> NDArray[np.int16]:
+    with wave.open(str(path)) as wav:
+        return np.frombuffer(wav.readframes(wav.getnframes()), dtype="<i2")
