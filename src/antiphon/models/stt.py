@@ -93,9 +93,7 @@ class STT(ABC):
     async def prewarm(self) -> None:
         """Load the model or open the connection, so that the first call is as fast as the next."""
 
-    async def update_options(
-        self, *, language: str | None = None, model: str | None = None
-    ) -> None:
+    async def update_options(self, *, language: str | None = None, model: str | None = None) -> None:
         """Change options for streams opened from now on."""
 
     async def aclose(self) -> None:

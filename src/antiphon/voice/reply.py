@@ -218,7 +218,7 @@ class Reply:
             raise ProviderTimeout(
                 f"{self._llm_label} sent nothing for {limit:g} seconds", provider=self._llm_label
             ) from error
-        if not calls and not feed.text.strip():
+        if not calls and not any(segment.text for segment in self.segments):
             raise ProviderError(f"{self._llm_label} gave an empty answer", provider=self._llm_label)
 
     @property
