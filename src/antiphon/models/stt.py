@@ -110,6 +110,12 @@ class RecognizeStream(ABC):
     def flush(self) -> None:
         """The caller stopped speaking: finish the utterance now, if the recogniser can."""
 
+    def speech_started(self, at: float) -> None:
+        """A hint: speech began `at` seconds into the audio of this stream, says the session's VAD."""
+
+    def speech_ended(self, at: float) -> None:
+        """A hint: it ended there. `flush` follows at once."""
+
     @abstractmethod
     def end_input(self) -> None:
         """No more audio will come."""

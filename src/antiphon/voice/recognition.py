@@ -126,25 +126,25 @@ class Recognition:
             if state.floor_is_wanted:
                 self._driver.dispatch(SpeechContinues(event.speech_duration, event.silence_duration))
         elif event.type is VADEventType.START_OF_SPEECH:
-            self._speech_started(self._clock.at(event.at))
+            self._speech_started(event.at)
         else:
-            self._speech_ended(self._clock.at(event.at))
+            self._speech_ended(event.at)
 
-    def _speech_started(self, at: float) -> None:
+    def _speech_started(self, position: float) -> None:
         self._speaking = True
         self._cancel_late_final()
-        self._driver.dispatch(SpeechStarted(at))
+        self._driver.dispatch(SpeechStarted(self._clock.at(position)))
         if self._transcriber is not None:
-            self._transcriber.speech_started()
+            self._transcriber.speech_started(position)
         if self._watchdog is None:
             self._watchdog = self._loop.call_later(SILENT_STREAM, self._check_stream)
 
-    def _speech_ended(self, at: float) -> None:
+    def _speech_ended(self, position: float) -> None:
         self._speaking = False
         self._conversation.marks["vad"] = self._clock.now()
-        self._driver.dispatch(SpeechEnded(at))
+        self._driver.dispatch(SpeechEnded(self._clock.at(position)))
         if self._transcriber is not None:
-            self._transcriber.speech_ended()
+            self._transcriber.speech_ended(position)
             if self._interim:
                 limit = self._session.options.transcription_timeout
                 self._late_final = self._loop.call_later(limit, self._take_interim)
@@ -158,7 +158,7 @@ class Recognition:
         if missing >= SILENT_STREAM:
             if self._vad is not None:
                 self._vad.reset()
-            self._speech_ended(self._clock.now() - missing)
+            self._speech_ended(self._clock.received)
         else:
             self._watchdog = self._loop.call_later(SILENT_STREAM - missing, self._check_stream)
 

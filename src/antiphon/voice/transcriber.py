@@ -115,14 +115,18 @@ class Transcriber:
         while self._replay_seconds > limit:
             self._replay_seconds -= self._replay.popleft().duration
 
-    def speech_started(self) -> None:
+    def speech_started(self, at: float) -> None:
+        """The caller began to speak, `at` seconds into their audio."""
         self._speaking = True
         self._speech_seconds = 0.0
+        if self.stream is not None:
+            self.stream.speech_started(max(0.0, at - self._base))
 
-    def speech_ended(self) -> None:
-        """The caller stopped: have the utterance finished."""
+    def speech_ended(self, at: float) -> None:
+        """The caller stopped, `at` seconds into their audio: have the utterance finished."""
         self._speaking = False
         if self.stream is not None:
+            self.stream.speech_ended(max(0.0, at - self._base))
             self.stream.flush()
         else:
             self._flush_pending = True
