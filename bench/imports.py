@@ -8,7 +8,7 @@ from .measurement import Plan, Row, run_python
 
 # What a minimal bot of each framework imports.
 ANTIPHON = "import antiphon"
-ANTIPHON_BOT = "from antiphon.voice import Agent, AgentSession\nfrom antiphon.plugins import silero"
+ANTIPHON_BOT = "from antiphon import Agent, AgentSession\nfrom antiphon.plugins import silero"
 PEERS = {
     "livekit": "from livekit import rtc\n"
     "from livekit.agents import Agent, AgentSession, JobContext, WorkerOptions, cli, inference",

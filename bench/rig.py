@@ -204,6 +204,7 @@ def _load(rig: Rig, plan: Plan) -> list[Row]:
         rows.append(_row(f"10 sessions in {what}, speed-normalised", value("cpu_norm"), None, unit))
         if mode == "convo":
             rows.append(_row("memory of each further session", value("rss_per_extra_session_mb"), 1.0, "MB"))
+            rows.append(_row("memory of a process with one session", value("rss_1_mb"), None, "MB"))
             rows.append(_row("10 sessions: output late p99", value("lateness_p99_ms"), None, "ms"))
     return rows
 

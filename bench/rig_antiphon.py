@@ -20,7 +20,7 @@ import rig_common as rig
 
 from bench.fake_providers import FakeLLM, FakeSTT, FakeTTS
 
-IMPORT = "from antiphon.voice import Agent, AgentSession\nfrom antiphon.plugins import silero\nfrom antiphon.rooms import AudioOutput"
+IMPORT = "from antiphon import Agent, AgentSession\nfrom antiphon.plugins import silero\nfrom antiphon.rooms import AudioOutput"
 
 
 def _output_class():

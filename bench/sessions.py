@@ -33,7 +33,7 @@ async def _speak(_text: str) -> AsyncIterator[bytes]:
 
 
 async def _start(count: int, vad: VAD | str) -> list[AgentSession[None]]:
-    from antiphon.voice import Agent, AgentSession
+    from antiphon import Agent, AgentSession
 
     sessions: list[AgentSession[None]] = [
         AgentSession(
