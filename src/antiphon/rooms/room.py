@@ -134,7 +134,7 @@ class AudioOutput(ABC):
     def position(self) -> float:
         """Seconds of the current segment played so far."""
 
-    async def aclose(self) -> None:  # noqa: B027 - what holds nothing need not override it
+    async def aclose(self) -> None:
         """Stop playing and free; safe to call twice."""
 
 
