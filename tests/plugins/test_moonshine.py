@@ -16,6 +16,7 @@ import pytest
 from antiphon.audio import AudioFrame
 from antiphon.audio.resample import resample
 from antiphon.models.errors import ConfigurationError, ProviderError
+from antiphon.models.registry import resolve_stt
 from antiphon.models.stt import SpeechEvent, SpeechEventType
 from antiphon.plugins.local.moonshine import MoonshineStream, MoonshineSTT, model
 from antiphon.plugins.local.moonshine.gate import SpeechGate
@@ -426,3 +427,8 @@ def test_a_missing_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(model, "find_spec", lambda name: None)
     with pytest.raises(ConfigurationError, match=r'pip install "antiphon\[local\]"'):
         model.load()
+
+
+@pytest.mark.parametrize("name", ["local", "local/moonshine-tiny", "local/moonshine-tiny:en-GB"])
+def test_found_by_name(name: str) -> None:
+    assert isinstance(resolve_stt(name), MoonshineSTT)
