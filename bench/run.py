@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from antiphon.models.errors import AntiphonError
+
 from . import peers, rig
 from .measurement import ROOT, Plan, Row, conditions
 
@@ -44,7 +46,7 @@ def run(names: list[str], plan: Plan) -> dict[str, Any]:
         started = time.monotonic()
         try:
             measured = importlib.import_module(f"bench.{name}").measure(plan)
-        except (ImportError, RuntimeError, OSError) as error:
+        except (AntiphonError, ImportError, RuntimeError, OSError) as error:
             measured = [Row(name, "", None, note=f"failed: {error}".splitlines()[0])]
             print(f"{name} failed: {error}", file=sys.stderr)
         rows += measured

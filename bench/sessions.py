@@ -14,6 +14,7 @@ from .measurement import Plan, Row, StallWatch, rss_mb, run_python
 from .signals import frames, quiet_line, voice
 
 if TYPE_CHECKING:
+    from antiphon.audio import AudioFrame
     from antiphon.models.vad import VAD
     from antiphon.voice import AgentSession
 
@@ -50,13 +51,17 @@ async def _start(count: int, vad: VAD | str) -> list[AgentSession[None]]:
     return sessions
 
 
-async def _talk(sessions: list[AgentSession[None]]) -> None:
+def _turn() -> list[AudioFrame]:
+    return frames(np.concatenate([voice(1), quiet_line(1.5)]))
+
+
+async def _talk(sessions: list[AgentSession[None]], audio: list[AudioFrame]) -> None:
     """One turn of each, in real time.
 
     Raises:
         RuntimeError: a session did not answer, so nothing was measured.
     """
-    for frame in frames(np.concatenate([voice(1), quiet_line(1.5)])):
+    for frame in audio:
         for session in sessions:
             session.push_audio(frame)
         await asyncio.sleep(0.02)
@@ -69,11 +74,12 @@ async def _stalls(count: int, vad: VAD | str) -> tuple[float, float]:
     """The longest stall in milliseconds while `count` sessions start, and through their first turn."""
     import antiphon.voice  # noqa: F401 - a process that runs sessions has imported it
 
+    audio = _turn()
     async with StallWatch() as watch:
         sessions = await _start(count, vad)
         await asyncio.sleep(0.05)
         starting = watch.take()
-        await _talk(sessions)
+        await _talk(sessions, audio)
         talking = watch.take()
     await asyncio.gather(*(session.aclose() for session in sessions))
     return starting * 1000, talking * 1000
@@ -81,13 +87,13 @@ async def _stalls(count: int, vad: VAD | str) -> tuple[float, float]:
 
 async def _memory(count: int) -> float:
     """MB that each session keeps after a turn, from the second session on."""
-    vad = _load_vad()
+    vad, audio = _load_vad(), _turn()
     first = await _start(1, vad)
-    await _talk(first)
+    await _talk(first, audio)
     gc.collect()
     before = rss_mb()
     more = await _start(count, vad)
-    await _talk(more)
+    await _talk(more, audio)
     gc.collect()
     used = (rss_mb() - before) / count
     await asyncio.gather(*(session.aclose() for session in first + more))

@@ -27,7 +27,11 @@ SENTENCES = (
 
 
 async def _final_after_flush(stt: STT, pcm: NDArray[np.int16]) -> float:
-    """Seconds from the flush to the last final transcript, the utterance coming in at the pace of speech."""
+    """Seconds from the flush to the last final transcript, the utterance coming in at the pace of speech.
+
+    Raises:
+        RuntimeError: no final transcript came.
+    """
     stream = stt.stream()
     last = 0.0
 
@@ -49,6 +53,8 @@ async def _final_after_flush(stt: STT, pcm: NDArray[np.int16]) -> float:
         stream.end_input()
         await asyncio.wait_for(listener, 20)
     await stream.aclose()
+    if not last:
+        raise RuntimeError("the recogniser gave no final transcript")
     return max(0.0, last - flushed)
 
 
