@@ -347,6 +347,7 @@ class Conversation:
             reply = Reply(self, id=turn.reply, agent=agent, handle=handle, source="turn", context=context)
         reply.id = reply.latency.reply = turn.reply
         reply.latency.end_of_speech = turn.spoken_end
+        reply.latency.answers_turn = True
         for stage, at in marks.items():
             reply.latency.mark(stage, at)
         self._replies[turn.reply] = reply

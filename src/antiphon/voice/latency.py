@@ -17,12 +17,14 @@ class TurnLatency:
         end_of_speech: the last sample of the user's speech; None for a typed turn.
         marks: stage name to time. A stage of a speculative reply may end before the turn does.
         interrupted: the reply was cut short.
+        answers_turn: somebody waited for it: it is no greeting or announcement.
     """
 
     reply: str
     end_of_speech: float | None = None
     marks: dict[str, float] = field(default_factory=dict)
     interrupted: bool = False
+    answers_turn: bool = False
 
     def mark(self, stage: str, at: float) -> None:
         """Note the first time that a stage ended."""

@@ -275,7 +275,7 @@ class RoomIO:
 
     def _on_metrics(self, event: MetricsCollected) -> None:
         latency = event.latency
-        if latency.total is None:
+        if latency.total is None or not latency.answers_turn:
             return
         stages = [
             {"name": name, "start_ms": round(start * 1000), "end_ms": round(end * 1000)}

@@ -24,6 +24,8 @@ class Transcript:
     confidence: float
 
 
+_QUOTES = " \"'\u2018\u2019\u201c\u201d"  # the model knows speech from books, and sometimes quotes it
+
 NOTHING = Transcript("", 0.0)
 
 _LEVEL = 0.1  # root mean square of the louder half
@@ -68,7 +70,9 @@ def transcribe(
         second = model.transcribe(_conditioned(level, *_SECOND), cancelled)
         if second.confidence > best.confidence and not second.looped:
             best = second
-    return Transcript(best.text, best.confidence) if believable(best, speech_seconds) else NOTHING
+    if not believable(best, speech_seconds):
+        return NOTHING
+    return Transcript(best.text.strip(_QUOTES), best.confidence)
 
 
 def believable(heard: Hypothesis, speech_seconds: float) -> bool:

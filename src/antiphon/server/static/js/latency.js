@@ -7,15 +7,19 @@ const SCALE_STEPS_MS = [300, 500, 800, 1200, 2000, 3000, 5000, 10_000, 20_000, 6
 const STAGES = {
   vad: "Voice stopped",
   transcript: "Transcript",
-  stt: "Transcript",
   end_of_turn: "Turn decided",
-  turn: "Turn decided",
-  llm: "First word",
-  tts: "First audio made",
-  audio: "First audio out",
-  playout: "First audio out",
+  llm_first_token: "First word",
+  tts_first_audio: "First audio made",
+  first_audio_out: "First audio out",
 };
-const COLOURS = { vad: 1, transcript: 2, stt: 2, end_of_turn: 3, turn: 3, llm: 4, tts: 5, audio: 6, playout: 6 };
+const COLOURS = {
+  vad: 1,
+  transcript: 2,
+  end_of_turn: 3,
+  llm_first_token: 4,
+  tts_first_audio: 5,
+  first_audio_out: 6,
+};
 
 export class Latency {
   #list;
