@@ -31,10 +31,10 @@ def run_demo(*, host: str, port: int, tls_cert: Path | None, tls_key: Path | Non
     check_server_packages()
     first = load_assistant(assistant)
     rest = [load_assistant(name) for name in assistant_names() if name != assistant]
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
 
     def ready(url: str) -> None:
-        console.print(f"\nAntiphon answers at [bold]{url}[/bold]", soft_wrap=True)
+        console.print(f"\nAntiphon answers at [bold]{url}[/bold]")
         if url.startswith("https:") and tls_cert is None:
             console.print("The certificate is self-signed: the browser asks once whether to trust it.")
         console.print(f"Open it in a browser, start a call and say, for example: “{first.examples[0]}”")

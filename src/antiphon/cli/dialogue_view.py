@@ -36,7 +36,7 @@ class DialogueView:
         Args:
             console: where to print.
             agent: what to call the agent.
-            now: seconds to show with each line; None: no times.
+            now: seconds to show with each line, none below 0; None: no times.
             show_user: False when the user sees his own words anyway, as in a terminal where he types.
         """
         self._console = console
@@ -59,7 +59,8 @@ class DialogueView:
 
         line = Text()
         if self._now is not None:
-            line.append(f"{self._now() if at is None else at:7.2f}  ", style="dim")
+            at = self._now() if at is None else at
+            line.append(f"{at:7.2f}  " if at >= 0 else " " * 9, style="dim")
         line.append(f"{who:>{max(5, len(self._agent))}}  ", style=f"bold {style}")
         line.append(text)
         if note:

@@ -125,3 +125,7 @@ def doctor() -> None:
     from .doctor import examine
 
     raise typer.Exit(examine())
+
+
+if __name__ == "__main__":
+    main()

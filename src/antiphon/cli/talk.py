@@ -78,7 +78,7 @@ async def talk(options: TalkOptions) -> int:
     samples = await asyncio.to_thread(read_recording, options.wav)
     if options.report is not None:
         _check_writable(options.report)
-    console = Console(quiet=options.quiet, highlight=False)
+    console = Console(quiet=options.quiet, highlight=False, soft_wrap=True)
     conversation = _Conversation(options, definition, samples, console)
     try:
         await conversation.hold()
@@ -136,7 +136,7 @@ class _Conversation:
             caller.started_at = asyncio.get_running_loop().time()
             self._console.print(f"{self._options.wav} holds no audio: there is nothing to answer.")
             return
-        if not await wait_until(lambda: source.subscribed, START_LIMIT):
+        if not await wait_until(lambda: source.subscribed or self._over(), START_LIMIT):
             raise AntiphonError(f"the agent did not begin to listen within {START_LIMIT:g} s")
         if not self._options.at_once:
             await wait_for_rest(self._at_rest, GREETING_PAUSE, GREETING_LIMIT)
@@ -171,10 +171,14 @@ class _Conversation:
         finally:
             ended.cancel()
             await asyncio.wait([ended])
-        if not self._at_rest() and not job.reason:
+        if not self._at_rest() and not self._over():
             self._console.print(f"Hanging up after {caller.now:.0f} s: the conversation is not over.")
 
     # -- waiting ---------------------------------------------------------------------------------------------------
+
+    def _over(self) -> bool:
+        """Whether the agent's side of the conversation has ended."""
+        return bool(self._report.closes) or (self._job is not None and bool(self._job.reason))
 
     def _at_rest(self) -> bool:
         return at_rest(self._job.sessions if self._job is not None else ())

@@ -52,7 +52,7 @@ async def voice_console(
     """
     loop = asyncio.get_running_loop()
     rooms = LocalRooms()
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     started = loop.time()
     screen = _Screen(console, options.agent_name or "agent", lambda: loop.time() - started)
     dispatcher = JobDispatcher(rooms, [options], on_session=screen.attach)
