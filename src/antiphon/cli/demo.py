@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
-
 from ..assistants import AssistantDefinition, assistant_names, load_assistant
 from ..worker.assistants import assistant_options
 from .embedded_server import OfferedAgent, check_server_packages, serve_agents
 from .errors import run
+from .terminal import terminal
 
 
 def run_demo(*, host: str, port: int, tls_cert: Path | None, tls_key: Path | None, assistant: str) -> int:
@@ -31,10 +30,10 @@ def run_demo(*, host: str, port: int, tls_cert: Path | None, tls_key: Path | Non
     check_server_packages()
     first = load_assistant(assistant)
     rest = [load_assistant(name) for name in assistant_names() if name != assistant]
-    console = Console(highlight=False, soft_wrap=True)
+    console = terminal()
 
     def ready(url: str) -> None:
-        console.print(f"\nAntiphon answers at [bold]{url}[/bold]")
+        console.print(f"\nAntiphon answers at {url}", style="bold")
         if url.startswith("https:") and tls_cert is None:
             console.print("The certificate is self-signed: the browser asks once whether to trust it.")
         console.print(f"Open it in a browser, start a call and say, for example: “{first.examples[0]}”")

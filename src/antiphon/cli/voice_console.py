@@ -19,6 +19,7 @@ from ..worker import JobDispatcher, WorkerOptions
 from .dialogue_view import DialogueView
 from .errors import FAILED, complain
 from .sound_card import LOUDSPEAKER_RATE, MICROPHONE_RATE, SoundCard
+from .terminal import terminal
 
 ROOM = "console"
 USER = "user"
@@ -52,7 +53,7 @@ async def voice_console(
     """
     loop = asyncio.get_running_loop()
     rooms = LocalRooms()
-    console = Console(highlight=False, soft_wrap=True)
+    console = terminal()
     started = loop.time()
     screen = _Screen(console, options.agent_name or "agent", lambda: loop.time() - started)
     dispatcher = JobDispatcher(rooms, [options], on_session=screen.attach)
