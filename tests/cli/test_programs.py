@@ -110,7 +110,7 @@ def get(url: str) -> Any:
 @pytest.mark.needs(*SERVER, *LOCAL_MODELS)
 @pytest.mark.slow
 def test_the_demo_prints_its_address_once_it_answers_and_ends_on_ctrl_c() -> None:
-    with running([sys.executable, "-m", "antiphon.cli.main", "demo", "--port", "0"]) as demo:
+    with running([sys.executable, "-m", "antiphon", "demo", "--port", "0"]) as demo:
         url = demo.wait_for(r"http://127\.0\.0\.1:\d+")
         assert "<html" in get(url)
         (agent,) = get(f"{url}/api/config")["agents"]
@@ -126,7 +126,7 @@ def test_the_demo_prints_its_address_once_it_answers_and_ends_on_ctrl_c() -> Non
 @pytest.mark.needs(*SERVER, *LOCAL_MODELS)
 @pytest.mark.slow
 def test_beyond_this_machine_the_demo_uses_https(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "antiphon.cli.main", "demo", "--port", "0", "--host", "0.0.0.0"]
+    command = [sys.executable, "-m", "antiphon", "demo", "--port", "0", "--host", "0.0.0.0"]
     with running(command, ANTIPHON_DATA_DIR=str(tmp_path)) as demo:
         url = demo.wait_for(r"https://localhost:\d+")
         demo.wait_for("self-signed")
@@ -188,12 +188,12 @@ def test_help_tells_of_every_command(tmp_path: Path) -> None:
     for command, words in (
         ([sys.executable, str(file), "--help"], ["console", "dev", "start"]),
         ([sys.executable, str(file), "console", "--help"], ["--text", "--input-device", "--headphones"]),
-        ([sys.executable, "-m", "antiphon.cli.main", "--help"], ["demo", "talk", "doctor"]),
+        ([sys.executable, "-m", "antiphon", "--help"], ["demo", "talk", "doctor"]),
         (
-            [sys.executable, "-m", "antiphon.cli.main", "demo", "--help"],
+            [sys.executable, "-m", "antiphon", "demo", "--help"],
             ["--host", "--tls-cert", "microphone", "self-signed"],
         ),
-        ([sys.executable, "-m", "antiphon.cli.main", "--version"], [antiphon.__version__]),
+        ([sys.executable, "-m", "antiphon", "--version"], [antiphon.__version__]),
     ):
         result = subprocess.run(command, capture_output=True, text=True, timeout=30)
         assert result.returncode == 0, result.stderr

@@ -272,7 +272,7 @@ def test_files_that_cannot_be_written_are_refused_before_the_call(
 
 
 def antiphon(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "antiphon.cli.main", *map(str, arguments)]
+    command = [sys.executable, "-m", "antiphon", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=90)
 
 

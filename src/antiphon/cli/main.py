@@ -125,7 +125,3 @@ def doctor() -> None:
     from .doctor import examine
 
     raise typer.Exit(examine())
-
-
-if __name__ == "__main__":
-    main()
