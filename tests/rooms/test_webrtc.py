@@ -23,6 +23,7 @@ from antiphon.audio import AudioFrame
 from antiphon.rooms import ParticipantKind, TextMessage
 from antiphon.rooms.local import LocalRoom, LocalRooms
 from antiphon.rooms.local.webrtc import OfferRejected, WebRTCParticipant, check_offer, participant
+from antiphon.rooms.local.webrtc.incoming import MicrophonePump
 from antiphon.rooms.local.webrtc.jitter import ListeningJitterBuffer, hurry
 from antiphon.rooms.local.webrtc.outgoing import FRAME, RoomVoices, RoomVoiceTrack
 
@@ -361,6 +362,13 @@ OFFER_PROBLEMS = {
         "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na=rtpmap:111 opus/48000/2\r\n",
         "ICE credentials",
     ),
+    "no Opus": (
+        "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n"
+        "m=audio 9 UDP/TLS/RTP/SAVPF 0\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na=rtpmap:0 PCMU/8000\r\na=rtcp-mux\r\n"
+        "a=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\na=setup:actpass\r\n"
+        f"a=fingerprint:sha-256 {':'.join(['AB'] * 32)}\r\n",
+        "does not offer Opus",
+    ),
 }
 
 
@@ -461,6 +469,56 @@ class TestJitterBuffer:
         run_clean(scenario())
 
 
+class TestIncoming:
+    @staticmethod
+    def decoded(channels: list[list[int]], rate: int, pts: int) -> av.AudioFrame:
+        layout = {1: "mono", 2: "stereo", 3: "2.1"}[len(channels)]
+        interleaved = np.array(channels, dtype=np.int16).T.reshape(1, -1).copy()
+        frame = av.AudioFrame.from_ndarray(interleaved, format="s16", layout=layout)
+        frame.sample_rate, frame.pts, frame.time_base = rate, pts, fractions.Fraction(1, rate)
+        return frame
+
+    @pytest.mark.parametrize(
+        "channels",
+        [
+            [[1, -2, 32767]],
+            [[1, -2, 32767, -32768, 5], [2, -3, 32767, -32768, -5]],
+            [[3, -32768], [6, -32768], [9, -32768]],
+        ],
+    )
+    def test_channels_are_averaged_exactly(self, run_clean: Any, channels: list[list[int]]) -> None:
+        async def scenario() -> None:
+            hub = LocalRooms()
+            page, agent = await hub.join("r", "page"), await hub.join("r", "agent")
+            source = page.publish_source("microphone", 16000)
+            await asyncio.sleep(0)
+            heard: list[AudioFrame] = []
+            agent.audio_tracks()[0][1].subscribe(heard.append)
+            MicrophonePump(source).push(self.decoded(channels, 16000, 0))
+            expected = [sum(column) // len(channels) for column in zip(*channels, strict=True)]
+            assert heard[0].samples.tolist() == expected
+            await hub.aclose()
+
+        run_clean(scenario())
+
+    @pytest.mark.parametrize(("gap", "silence"), [(0, 0), (960, 320), (2880, 960), (96000, 0)])
+    def test_lost_packets_become_silence(self, run_clean: Any, gap: int, silence: int) -> None:
+        async def scenario() -> None:
+            hub = LocalRooms()
+            page, agent = await hub.join("r", "page"), await hub.join("r", "agent")
+            source = page.publish_source("microphone", 16000)
+            await asyncio.sleep(0)
+            heard: list[AudioFrame] = []
+            agent.audio_tracks()[0][1].subscribe(heard.append)
+            pump = MicrophonePump(source)
+            pump.push(self.decoded([[1000] * 960] * 2, 48000, 0))
+            pump.push(self.decoded([[1000] * 960] * 2, 48000, 960 + gap))
+            assert sum(frame.samples.size for frame in heard) == 640 + silence
+            await hub.aclose()
+
+        run_clean(scenario())
+
+
 class TestOutgoing:
     def test_frames_keep_time_whatever_the_loop_does(self, run_clean: Any) -> None:
         async def scenario() -> None:
@@ -469,9 +527,9 @@ class TestOutgoing:
             start = loop.time()
             stamps: list[tuple[float, int]] = []
             for index in range(20):
-                frame = await track.recv()
-                stamps.append((loop.time() - start, frame.pts))
-                assert frame.samples == FRAME
+                packet = await track.recv()
+                stamps.append((loop.time() - start, packet.pts))
+                assert packet.duration in (0, None, FRAME)
                 if index == 9:
                     import time
 

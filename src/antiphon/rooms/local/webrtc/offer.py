@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from aiortc.codecs import CODECS
-from aiortc.rtcpeerconnection import find_common_codecs
 from aiortc.sdp import MediaDescription, SessionDescription
 
 from ....models.errors import AntiphonError
@@ -24,7 +22,7 @@ def check_offer(sdp: str) -> str:
         The offer to answer.
 
     Raises:
-        OfferRejected: it is no SDP, has no audio section, no codec in common, or lacks ICE or DTLS parameters.
+        OfferRejected: it is no SDP, has no audio section, no Opus, or lacks ICE or DTLS parameters.
     """
     lines = sdp.splitlines()
     kept = [line for line in lines if not (line.startswith("a=candidate:") and ".local " in line)]
@@ -52,5 +50,7 @@ def _check_audio(media: MediaDescription) -> None:
         raise OfferRejected("the audio section has no DTLS fingerprint (a=fingerprint)")
     if not media.rtcp_mux:
         raise OfferRejected("the audio section does not multiplex RTCP (a=rtcp-mux)")
-    if not find_common_codecs(CODECS["audio"], media.rtp.codecs):
-        raise OfferRejected("the audio section has no codec that we know: Opus, G.722, PCMU or PCMA")
+    if not any(codec.mimeType.lower() == "audio/opus" for codec in media.rtp.codecs):
+        raise OfferRejected(
+            "the audio section does not offer Opus, which every browser has (RFC 7874 section 3)"
+        )

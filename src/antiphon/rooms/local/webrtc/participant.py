@@ -13,6 +13,7 @@ from aiortc import (
     RTCDataChannel,
     RTCIceServer,
     RTCPeerConnection,
+    RTCRtpSender,
     RTCSessionDescription,
 )
 from aiortc.mediastreams import MediaStreamTrack
@@ -35,6 +36,9 @@ _CHECK_INTERVAL = 2.0
 _CLOSE_DEADLINE = 5.0
 _CHECK_PACE = 0.03  # ICE checks under way look every 20 ms whether they are still wanted
 
+_OPUS = [
+    codec for codec in RTCRtpSender.getCapabilities("audio").codecs if codec.mimeType.lower() == "audio/opus"
+]
 _SHUT_BY_ROOM = frozenset({"room deleted", "participant removed"})
 
 
@@ -151,6 +155,7 @@ class WebRTCParticipant:
             if transceiver.kind == "audio" and audio is None:
                 audio = transceiver
                 transceiver.sender.replaceTrack(RoomVoiceTrack(self._voices))
+                transceiver.setCodecPreferences(_OPUS)
                 transceiver.direction = "sendrecv"
                 hurry(transceiver.receiver)
             else:

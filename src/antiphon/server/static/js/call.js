@@ -158,30 +158,19 @@ export class Call {
     this.#show(detail.state);
   }
 
-  #explainReconnecting({ retryAt, message }) {
+  #explainReconnecting({ retryAt, message, unreachable }) {
+    const { notices } = this.#parts;
+    if (retryAt === undefined) return notices.amend("server", "Trying again…");
     const words = () => {
       const seconds = Math.ceil((retryAt - performance.now()) / 1000);
-      return `${message || "The connection to the server broke."} ${
-        seconds > 0 ? `Trying again in ${seconds} s…` : "Trying again…"
-      }`;
+      return `${message} ${seconds > 0 ? `Trying again in ${seconds} s…` : "Trying again…"}`.trim();
     };
-    const { notices } = this.#parts;
-    if (retryAt === undefined) {
-      notices.amend("server", `${message || "The connection to the server broke."} Trying again…`);
-      return;
+    const title = unreachable ? "The server is gone" : "The connection was lost";
+    if (notices.title("server") !== title) {
+      const actions = [["Try now", () => this.#connection.retryNow()]];
+      notices.show("server", { tone: "warning", title, text: words(), actions, dismiss: false });
     }
-    const shown = document.querySelector('.notice[data-kind="server"]');
-    if (shown) {
-      notices.amend("server", words());
-    } else {
-      notices.show("server", {
-        tone: "warning",
-        title: "The server is gone",
-        text: words(),
-        actions: [["Try now", () => this.#connection.retryNow()]],
-        dismiss: false,
-      });
-    }
+    notices.amend("server", words());
     this.#countdown = setInterval(() => notices.amend("server", words()), 500);
   }
 

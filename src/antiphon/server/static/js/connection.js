@@ -13,7 +13,7 @@ const MAX_ATTEMPTS = 30;
 const FINAL_CODES = new Set(["unknown_agent", "agent_not_started", "invalid_offer", "invalid_request"]);
 
 /**
- * Emits `status` ({state, attempt, retryAt, message, reason}), `message` (the parsed data message) and `stream`
+ * Emits `status` ({state, attempt, retryAt, message, unreachable, reason, again}), `message` (the parsed data message) and `stream`
  * (the assistant's voice). States: idle, connecting, connected, reconnecting, ended, failed.
  */
 export class Connection extends EventTarget {
@@ -124,7 +124,12 @@ export class Connection extends EventTarget {
     const backOff = BACK_OFF_MS[Math.min(attempt - 1, BACK_OFF_MS.length - 1)];
     // Spread out, so that the pages of a server that restarts do not all come at once.
     const wait = Math.max(backOff * (0.75 + Math.random() / 2), (failure?.retryAfter ?? 0) * 1000);
-    this.#report("reconnecting", { attempt, retryAt: performance.now() + wait, message: failure?.message ?? "" });
+    this.#report("reconnecting", {
+      attempt,
+      retryAt: performance.now() + wait,
+      message: failure?.message ?? "",
+      unreachable: failure?.code === "unreachable",
+    });
     await new Promise((resolve) => {
       const timer = setTimeout(resolve, wait);
       this.#wake = () => {

@@ -3,7 +3,7 @@
 const KEPT = 50;
 const SCALE_STEPS_MS = [300, 500, 800, 1200, 2000, 3000, 5000, 10_000, 20_000, 60_000];
 
-/** Stages in the order in which they happen, with what they are called; others are shown under their own name. */
+/** What the stages are called; others are shown under their own name. */
 const STAGES = {
   vad: "Voice stopped",
   transcript: "Transcript",
@@ -12,14 +12,7 @@ const STAGES = {
   tts_first_audio: "First audio made",
   first_audio_out: "First audio out",
 };
-const COLOURS = {
-  vad: 1,
-  transcript: 2,
-  end_of_turn: 3,
-  llm_first_token: 4,
-  tts_first_audio: 5,
-  first_audio_out: 6,
-};
+const COLOURS = Object.fromEntries(Object.keys(STAGES).map((name, index) => [name, index + 1]));
 
 export class Latency {
   #list;

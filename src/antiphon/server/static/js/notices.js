@@ -5,6 +5,12 @@ export class Notices {
 
   constructor(container) {
     this.#container = container;
+    // The conversation beside it shrinks by as much, so that its text field stays in view.
+    const measure = () => document.documentElement.style.setProperty("--notices", `${container.offsetHeight + 16}px`);
+    new ResizeObserver(() => {
+      if (container.childElementCount) measure();
+      else document.documentElement.style.removeProperty("--notices");
+    }).observe(container);
   }
 
   /**
@@ -23,6 +29,8 @@ export class Notices {
     strong.textContent = title;
     const paragraph = document.createElement("p");
     paragraph.textContent = text;
+    // Read out with the notice when it appears; a countdown in it is not read out each second.
+    paragraph.setAttribute("aria-live", "off");
     words.append(strong, paragraph);
     notice.append(words);
     for (const [label, run] of actions) notice.append(button(label, "notice-action", run));
@@ -36,7 +44,12 @@ export class Notices {
     else this.#container.append(notice);
   }
 
-  /** Change the words of a notice that is shown, without announcing it again. */
+  /** The title of the notice of a kind, or undefined when there is none. */
+  title(kind) {
+    return this.#find(kind)?.querySelector("strong").textContent;
+  }
+
+  /** Change the words of a notice that is shown. */
   amend(kind, text) {
     const paragraph = this.#find(kind)?.querySelector("p");
     if (paragraph) paragraph.textContent = text;
