@@ -59,6 +59,20 @@ def run(names: list[str], plan: Plan) -> dict[str, Any]:
     return document
 
 
+def page(document: dict[str, Any]) -> str:
+    """The table with what it takes to read it, as Markdown."""
+    start, end = document["conditions"], document["conditions_at_end"]
+    packages = "; ".join(" ".join(names) for names in peers.PACKAGES.values())
+    return (
+        "# Results\n\n"
+        f"`make bench BENCH={' '.join(sys.argv[1:])!r}` on {start['cpus']} cores, Python {start['python']}, {start['time']} to "
+        f"{end['time']}; load at the start {start['load'][0]}, at the end {end['load'][0]}. Beside Antiphon: {packages}.\n\n"
+        "Overhead is the time from end of speech to the first audio less the providers' own, which are fake and keep time "
+        "exactly. Barge-in is the time from the caller's first sample to the last sample of the agent. Advantage is over the "
+        "best peer. The rig's floor, a loop without any framework that knows when speech ends, is in the notes.\n\n"
+    ) + f"{document['table']}\n"
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("benches", nargs="*", metavar="bench", help=f"of {', '.join(BENCHES)}; default: all")
@@ -70,6 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--search-max", action="store_true", help="search the most sessions on one core (15 minutes)"
     )
+    parser.add_argument("--keep", action="store_true", help="also write the table to bench/RESULTS.md")
     parser.add_argument("--json", action="store_true", help="print the JSON document instead of the table")
     options = parser.parse_args(arguments)
     unknown = set(options.benches) - set(BENCHES)
@@ -93,6 +108,8 @@ def main(arguments: list[str] | None = None) -> int:
     results.mkdir(exist_ok=True)
     path = results / f"{time.strftime('%Y%m%d-%H%M%S')}.json"
     path.write_text(json.dumps(document, indent=1) + "\n")
+    if options.keep:
+        (ROOT / "bench" / "RESULTS.md").write_text(page(document))
     print(json.dumps(document) if options.json else document["table"])
     print(f"JSON: {path.relative_to(ROOT)}", file=sys.stderr)
     return 0
