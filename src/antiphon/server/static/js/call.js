@@ -144,7 +144,7 @@ export class Call {
         this.#explainReconnecting(detail);
         break;
       case "ended":
-        transcript.note(`Call ended by the assistant${detail.reason ? `: ${detail.reason}` : ""}.`, "note end");
+        transcript.note(endingWords(detail.reason), "note end");
         orb.show("ended");
         return this.#finish("ended");
       case "failed":
@@ -216,4 +216,15 @@ export class Call {
       muted: this.#audio.muted,
     });
   }
+}
+
+const ENDINGS = {
+  user_initiated: "Call ended by the assistant.",
+  shutdown: "Call ended: the assistant was shut down.",
+  error: "Call ended: the assistant failed.",
+};
+
+function endingWords(reason) {
+  if (!reason) return ENDINGS.user_initiated;
+  return ENDINGS[reason] ?? `Call ended by the assistant: ${reason.replaceAll("_", " ")}.`;
 }
