@@ -45,7 +45,7 @@ class ToneAgent:
         await self.show(
             type="transcript", id="a0", role="assistant", text="Good morning.", final=True, interrupted=False
         )
-        await self.show(type="state", agent="listening", user="listening")
+        await self.show(type="state", agent="listening", user="silent")
 
     async def show(self, **message: Any) -> None:
         if self.room.connected:
@@ -68,14 +68,14 @@ class ToneAgent:
             await self.show(type="ended", reason="the assistant said goodbye")
             await self.room.disconnect()
             return
-        await self.show(type="state", agent="thinking", user="listening")
+        await self.show(type="state", agent="thinking", user="silent")
         await self.show(
             type="tool", name="get_balance", arguments={"account": "savings"}, result="1204.50", ok=True
         )
         await asyncio.sleep(0.1)
         if message.text == "fail":
             await self.show(type="error", message="The language model did not answer.")
-        await self.show(type="state", agent="speaking", user="listening")
+        await self.show(type="state", agent="speaking", user="silent")
         interrupted = message.text == "interrupt me"
         self.output.push(tone(600, 1.0))
         self.output.flush()
@@ -112,7 +112,7 @@ class ToneAgent:
             total_ms=510,
             interrupted=interrupted,
         )
-        await self.show(type="state", agent="listening", user="listening")
+        await self.show(type="state", agent="listening", user="silent")
 
 
 class ToneDispatcher:

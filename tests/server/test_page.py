@@ -196,8 +196,9 @@ def test_each_state_of_the_agent_looks_different(listening: Any, run_clean: Any,
             await opened.call()
             [agent] = served.dispatcher.running.values()
             await opened.page.wait_for_selector(".speech")
-            await agent.show(type="state", agent=state, user="listening")
-            await opened.page.wait_for_selector(f"#orb[data-state={state}]")
+            await agent.show(type="state", agent=state, user="silent")
+            shown = "waiting" if state == "idle" else state
+            await opened.page.wait_for_selector(f"#orb[data-state={shown}]")
             for shape in set(shapes.values()):
                 opacity = await opened.page.evaluate(
                     f"Number(getComputedStyle(document.querySelector('.orb {shape}')).opacity)"

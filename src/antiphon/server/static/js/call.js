@@ -179,7 +179,8 @@ export class Call {
     switch (message.type) {
       case "state":
         if (this.#connection.state === "connected" && message.agent) {
-          orb.show(message.agent, message.user === "speaking" && message.agent === "listening" ? "you are speaking" : "");
+          const agent = message.agent === "idle" ? "waiting" : message.agent;
+          orb.show(agent, message.user === "speaking" && agent === "listening" ? "you are speaking" : "");
         }
         break;
       case "transcript":

@@ -4,6 +4,7 @@ const WORDS = {
   idle: "Not in a call",
   connecting: "Connecting…",
   reconnecting: "Reconnecting…",
+  waiting: "Ready for you",
   listening: "Listening",
   thinking: "Thinking…",
   speaking: "Speaking",
