@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -109,10 +111,11 @@ def test_a_typed_turn_is_answered_and_the_job_ends_when_the_user_leaves() -> Non
         assert (job.job.room, job.job.agent_name, job.job.metadata) == ("lobby", "desk", "{}")
         agent = next(iter(ann.room.remote_participants.values()))
         assert (agent.kind, agent.name) == (ParticipantKind.AGENT, "desk")
+        (session,) = job.sessions
         await ann.room.disconnect()
         await job.wait()
         assert job.reason == "all sessions closed"
-        assert job.sessions[0].closed
+        assert session.closed
         assert world.runner.jobs == []
 
     play(scene)
@@ -291,9 +294,10 @@ def test_sessions_may_follow_each_other() -> None:
         await world.caller("lobby")
         started = loop.time()
         job = await world.runner.launch(WorkerOptions(entrypoint), "lobby")
+        await asyncio.sleep(6)
+        assert len(job.sessions) == 2
         await job.wait()
         assert job.reason == "all sessions closed"
-        assert len(job.sessions) == 2
         assert 8.5 < loop.time() - started < 10  # the second closes at 4 s; then the gap
 
     play(scene)
@@ -526,6 +530,26 @@ def test_the_runner_ends_all_jobs_side_by_side() -> None:
         await world.runner.aclose()
         assert loop.time() - started == pytest.approx(1, abs=0.1)
         assert {job.reason for job in jobs} == {"server shutting down"}
+
+    play(scene)
+
+
+def test_an_ended_job_keeps_no_session_alive() -> None:
+    alive: list[weakref.ref[Any]] = []
+
+    async def scene(world: World) -> None:
+        for i in range(20):
+            caller = await world.caller(f"room {i}")
+            job = await world.runner.launch(WorkerOptions(talk()), f"room {i}")
+            await asyncio.sleep(0.1)
+            alive.append(weakref.ref(job.sessions[0]))
+            await caller.type("Hello?")
+            await asyncio.sleep(1)
+            await caller.room.disconnect()
+            await job.wait()
+        del job
+        gc.collect()
+        assert [ref for ref in alive if ref() is not None] == []
 
     play(scene)
 

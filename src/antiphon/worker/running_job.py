@@ -79,7 +79,7 @@ class RunningJob:
 
     @property
     def sessions(self) -> tuple[AgentSession[Any], ...]:
-        """What the entrypoint started, closed ones included."""
+        """What the entrypoint started, closed ones included; nothing once the job is over."""
         return tuple(self._sessions)
 
     @property
@@ -208,6 +208,8 @@ class RunningJob:
             await self._step(self._call(callback), "a shutdown callback")
         self._room.off(RoomEvent.DISCONNECTED, self._disconnected)
         await self._step(self._room.disconnect(), "leaving the room")
+        # Timers that outlive the job keep its context; that must not keep its conversations.
+        self._sessions.clear()
 
     async def _call(self, callback: ShutdownCallback) -> None:
         result = callback(self.reason) if _takes_reason(callback) else callback()  # type: ignore[call-arg]
