@@ -16,8 +16,6 @@ from dataclasses import replace
 
 from . import endpointing
 from .effects import (
-    CancelSpeculation,
-    CancelTimer,
     CommitTurn,
     DropReply,
     DropTurn,
@@ -25,10 +23,7 @@ from .effects import (
     InterruptPlayout,
     LogBackchannel,
     PausePlayout,
-    ReleaseReply,
-    ResumePlayout,
     ScoreEndOfTurn,
-    SetTimer,
     Speculate,
     StateChanged,
     SynthesizeSpeculation,
@@ -56,17 +51,10 @@ from .events import (
     ToolFinished,
     ToolStarted,
 )
+from .floor import FloorTransition
 from .interruption import Overlap, Verdict, count_words, judge
 from .state import Free, LastFinal, Paused, PendingTurn, Playing, Released, Reply, TurnState
-from .states import AgentState, UserState
-
-# Timers. Each name is one deadline; setting it again moves it.
-COMMIT = "commit"  # the pending turn is over
-BARGE_IN = "barge_in"  # speech that goes on will have lasted long enough to interrupt
-RESUME = "resume"  # no word came after the speech that paused the reply, or holds one back
-WORDS = "words"  # speech has ended and its transcript is still to come
-AWAY = "away"  # both sides have been silent for long
-TEXT_END = "text_end"  # a turn that began with a transcript alone got no final one
+from .transition import AWAY, BARGE_IN, COMMIT, RESUME, TEXT_END, WORDS
 
 REPEAT_WINDOW = 1.0  # seconds within which a recogniser repeats itself rather than the user
 
@@ -75,7 +63,7 @@ def step(state: TurnState, event: Event, now: float) -> tuple[TurnState, list[Ef
     """Take one event at time `now`; returns the new state and what to do, in order."""
     if state.phase == "closed":
         return state, _refuse(event, "closed")
-    transition = _Transition(state, now)
+    transition = _Step(state, now)
     transition.take(event)
     after = transition.state
     if (after.agent, after.user) != (state.agent, state.user):
@@ -98,13 +86,8 @@ def _words_of(text: str) -> str:
     return " ".join("".join(char if char.isalnum() else " " for char in text.casefold()).split())
 
 
-class _Transition:
-    """One step in the making: the state as changed so far, and the effects so far."""
-
-    def __init__(self, state: TurnState, now: float) -> None:
-        self.state = state
-        self.now = now
-        self.effects: list[Effect] = []
+class _Step(FloorTransition):
+    """The user's side of the machine, and the way in for every event."""
 
     def take(self, event: Event) -> None:
         if self.state.phase == "held" and not isinstance(
@@ -157,32 +140,6 @@ class _Transition:
             case Close():
                 self.close()
 
-    # -- small changes ---------------------------------------------------------------------------------------------
-
-    def change(self, **fields: object) -> None:
-        self.state = replace(self.state, **fields)  # type: ignore[arg-type]
-
-    def change_pending(self, **fields: object) -> None:
-        self.change(pending=replace(self.state.pending, **fields))  # type: ignore[arg-type]
-
-    def set_timer(self, name: str, at: float) -> None:
-        at = max(at, self.now)
-        if self.state.timer(name) == at:
-            return
-        others = tuple(timer for timer in self.state.timers if timer[0] != name)
-        self.change(timers=(*others, (name, at)))
-        self.effects.append(SetTimer(name, at))
-
-    def cancel_timer(self, name: str) -> None:
-        if self.state.timer(name) is not None:
-            self.change(timers=tuple(timer for timer in self.state.timers if timer[0] != name))
-            self.effects.append(CancelTimer(name))
-
-    def cancel_speculation(self) -> None:
-        if self.state.speculation is not None:
-            self.change(speculation=None)
-            self.effects.append(CancelSpeculation())
-
     # -- what the user does ----------------------------------------------------------------------------------------
 
     def speech_started(self, at: float) -> None:
@@ -221,9 +178,6 @@ class _Transition:
             self.cancel_timer(BARGE_IN)
         elif 0 < missing <= options.speech_update_interval:
             self.set_timer(BARGE_IN, overlap.started + options.interrupting_duration)
-
-    def overlap_is_noise(self, overlap: Overlap) -> bool:
-        return overlap.words == 0 and overlap.duration >= self.state.options.noise_timeout
 
     def carry_on_over_noise(self) -> None:
         """Endless sound without a word must not silence the agent."""
@@ -332,16 +286,7 @@ class _Transition:
         self.change_pending(interim="", speech_end=None)
         self.effects.append(LogBackchannel(text))
 
-    def user_speaks(self) -> bool:
-        return self.state.user is UserState.SPEAKING
-
     # -- barge-in --------------------------------------------------------------------------------------------------
-
-    def floor_interruptible(self) -> bool:
-        match self.state.floor:
-            case Released(reply) | Playing(reply) | Paused(reply):
-                return reply.interruptible
-        return False
 
     def overlap_interrupts(self) -> bool:
         """Whether words, which have come, stop what is being heard."""
@@ -366,30 +311,6 @@ class _Transition:
         options = self.state.options
         patience = options.noise_timeout + options.false_interruption_timeout
         self.set_timer(RESUME, overlap.started + patience)
-
-    def interrupt(self, *, force: bool = False) -> None:
-        """Stop what is heard and what waits behind it, except what must be heard."""
-        match self.state.floor:
-            case Released(reply) | Playing(reply) | Paused(reply) if reply.interruptible or force:
-                self.cancel_timer(BARGE_IN)
-                self.cancel_timer(RESUME)
-                self.change(floor=Free())
-                self.effects.append(InterruptPlayout(reply.id))
-        self.drop_waiting("interrupted", lambda reply: reply.interruptible or force)
-
-    def drop_waiting(self, reason: str, which: object) -> None:
-        assert callable(which)
-        for reply in self.state.replies:
-            if which(reply):
-                self.effects.append(DropReply(reply.id, reason))
-        self.change(replies=tuple(reply for reply in self.state.replies if not which(reply)))
-
-    def resume(self) -> None:
-        match self.state.floor:
-            case Paused(reply):
-                self.cancel_timer(RESUME)
-                self.change(floor=Playing(reply))
-                self.effects.append(ResumePlayout())
 
     # -- the end of the user's turn --------------------------------------------------------------------------------
 
@@ -466,6 +387,9 @@ class _Transition:
         """Give the floor's next place to the answer to `text`; answers to older turns yield."""
         for name in (COMMIT, WORDS, AWAY, TEXT_END):
             self.cancel_timer(name)
+        overlap = self.state.overlap
+        if overlap is not None and overlap.by_text and overlap.active:
+            self.change(overlap=replace(overlap, ended=self.now))  # nothing else would end it
         if self.state.speculation != text:
             self.cancel_speculation()
         self.drop_waiting("superseded", lambda reply: reply.answers_turn)
@@ -483,49 +407,7 @@ class _Transition:
         self.cancel_speculation()
         self.commit(text, None)
 
-    # -- what the replies do ---------------------------------------------------------------------------------------
-
-    def reply_ready(self, reply: str) -> None:
-        if not any(waiting.id == reply for waiting in self.state.replies):
-            return
-        self.change(replies=tuple(replace(r, ready=True) if r.id == reply else r for r in self.state.replies))
-        self.release_next()
-
-    def reply_ended(self, reply: str) -> None:
-        self.change(replies=tuple(r for r in self.state.replies if r.id != reply))
-        self.release_next()
-        self.arm_away()
-
-    def allow_interruptions(self, reply: str, allowed: bool) -> None:
-        def updated(old: Reply) -> Reply:
-            return replace(old, interruptible=allowed) if old.id == reply else old
-
-        self.change(replies=tuple(updated(waiting) for waiting in self.state.replies))
-        match self.state.floor:
-            case Released(current) | Playing(current) | Paused(current) as floor:
-                self.change(floor=replace(floor, reply=updated(current)))
-                if isinstance(floor, Paused) and current.id == reply and not allowed:
-                    self.resume()
-
-    def release_next(self) -> None:
-        """Let the first waiting reply be heard, if it is ready and nobody else has the floor."""
-        state = self.state
-        if not isinstance(state.floor, Free) or not state.replies or not state.replies[0].ready:
-            return
-        overlap = state.overlap
-        if overlap is not None and overlap.active and not self.overlap_is_noise(overlap):
-            return
-        if state.timer(RESUME) is not None:
-            return
-        first, *rest = state.replies
-        self.cancel_timer(AWAY)
-        self.change(floor=Released(replace(first, ready=False)), replies=tuple(rest))
-        self.effects.append(ReleaseReply(first.id))
-
-    def playout_started(self, reply: str) -> None:
-        match self.state.floor:
-            case Released(current) if current.id == reply:
-                self.change(floor=Playing(current))
+    # -- playout, timers, hold and the end ----------------------------------------------------------------------------------
 
     def playout_finished(self, reply: str, more: bool) -> None:
         match self.state.floor:
@@ -538,16 +420,6 @@ class _Transition:
                     self.turn_may_be_over()
                 self.release_next()
                 self.arm_away()
-
-    def arm_away(self) -> None:
-        timeout = self.state.options.user_away_timeout
-        state = self.state
-        if timeout is None or state.user_is_away or state.agent is not AgentState.IDLE:
-            return
-        if state.timer(AWAY) is None:
-            self.set_timer(AWAY, self.now + timeout)
-
-    # -- timers, hold and the end ----------------------------------------------------------------------------------
 
     def timer_fired(self, name: str) -> None:
         if self.state.timer(name) is None:

@@ -14,7 +14,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..models.errors import ConfigurationError
-from ..rooms import Participant, ParticipantKind, RemoteAudioTrack, Room, RoomEvent, TextMessage
+from ..rooms import (
+    Participant,
+    ParticipantKind,
+    RemoteAudioTrack,
+    Room,
+    RoomDisconnected,
+    RoomEvent,
+    TextMessage,
+)
 from .events import (
     AgentStateChanged,
     CloseReason,
@@ -229,7 +237,7 @@ class RoomIO:
                 try:
                     async with asyncio.timeout(PUBLISH_TIMEOUT):
                         await self._room.publish_data(message, topic=TOPIC)
-                except (TimeoutError, OSError, RuntimeError) as error:
+                except (TimeoutError, OSError, RuntimeError, RoomDisconnected) as error:
                     logger.warning("a message did not reach the room: %r", error)
             self._outbox_filled.clear()
             await self._outbox_filled.wait()
