@@ -14,6 +14,7 @@ Profiles
   defaults  the library's defaults; still no model of end of turn
 """
 
+import asyncio
 import sys
 
 import rig_common as rig
@@ -80,6 +81,9 @@ class Antiphon:
         }
 
     def load(self):
+        import uvloop  # what `antiphon demo` and the worker run on
+
+        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
         names = {}
         exec(IMPORT, names)
         self._names = names

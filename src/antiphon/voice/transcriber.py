@@ -100,17 +100,19 @@ class Transcriber:
     # -- audio in --------------------------------------------------------------------------------------------------
 
     def push_frame(self, frame: AudioFrame) -> None:
-        self._remember(frame)
+        seconds = frame.duration
+        self._replay.append(frame)
+        self._replay_seconds += seconds
         if self._speaking:
-            self._speech_seconds += frame.duration
+            self._speech_seconds += seconds
+        self._forget()
         if self._channel is not None:
             self._channel.push(frame)
         elif self.stream is not None:
             self.stream.push_frame(frame)
 
-    def _remember(self, frame: AudioFrame) -> None:
-        self._replay.append(frame)
-        self._replay_seconds += frame.duration
+    def _forget(self) -> None:
+        """Keep no more audio than a stream that is reopened should hear."""
         limit = REPLAY_SECONDS if self._speaking or self._answer_due is not None else LEAD_SECONDS
         while self._replay_seconds > limit:
             self._replay_seconds -= self._replay.popleft().duration

@@ -26,7 +26,7 @@ BoolArray = NDArray[np.bool_]
 
 MAX_BATCH = 28  # about 1.5 ms of the event loop
 _AT_ONCE = 4  # up to so many streams, a window is judged in the same turn of the loop
-_GATHER = 0.008  # seconds; how long windows wait for company when there are more
+_GATHER = 0.02  # seconds; how long windows wait for company when there are more
 _REMEMBERED = 32  # windows of energies kept for finding an onset: a second
 
 _FLOOR_MIN = 1e-8  # -80 dBFS: digital silence
@@ -156,6 +156,12 @@ class Batcher:
         elif len(self._ready) == MAX_BATCH and isinstance(self._scheduled, asyncio.TimerHandle):
             self._scheduled.cancel()
             self._scheduled = asyncio.get_running_loop().call_soon(self._run)
+
+    def judge_now(self) -> None:
+        """Judge the windows that wait, as somebody's end of speech is due."""
+        if self._scheduled is not None and not self._judging:
+            self._scheduled.cancel()
+            self._run()
 
     def _run(self) -> None:
         self._scheduled = None

@@ -117,7 +117,7 @@ class VADStream(vad.VADStream):
             self._waiting.append(samples)
         else:
             self._take(samples)
-            self._look_for_end()
+        self._look_for_end()
 
     def reset(self) -> None:
         if self._closed:
@@ -173,15 +173,18 @@ class VADStream(vad.VADStream):
         """Report the end of speech when it is due; at a time between two frames, by a timer."""
         missing = self._tracker.deadline - self._clock
         if missing <= 0:
-            self._check_end(self._clock)
+            self._end_is_due()
         elif missing < self._frame_size and self._batcher.loop is not None:
             self._disarm()
             self._end_timer = self._batcher.loop.call_later(missing / SAMPLE_RATE, self._end_is_due)
 
     def _end_is_due(self) -> None:
+        """The deadline has passed; a window that waits must be judged before that counts."""
         self._end_timer = None
-        if not self._closed and self._fill < _FULL:
-            self._check_end(self._tracker.deadline)
+        if self._fill == _FULL:
+            self._batcher.judge_now()  # leads back to `_look_for_end`, with what the window says
+        elif not self._closed:
+            self._check_end(max(self._clock, self._tracker.deadline))
 
     def _disarm(self) -> None:
         if self._end_timer is not None:
