@@ -7,7 +7,7 @@ BENCH ?=
 
 BIN := $(VENV)/bin
 ENVIRONMENT := VENV="$(VENV)" PYTHON="$(PYTHON)" scripts/environment
-PURE_TESTS := tests/audio tests/models tests/turns tests/test_architecture.py
+PURE_TESTS := tests/audio tests/models tests/turns tests/voice tests/test_architecture.py
 SOURCES := src tests bench scripts examples
 
 .PHONY: help demo test check lint fmt docs docs-check bench constraints clean distclean

@@ -15,7 +15,7 @@ SOURCE = ROOT / "src" / "antiphon"
 FILES = sorted(SOURCE.rglob("*.py"))
 
 # The aim is 500 and 60; these are where a reader gets lost.
-MOST_LINES_IN_A_FILE = 650
+MOST_LINES_IN_A_FILE = 600
 MOST_LINES_IN_A_FUNCTION = 100
 
 # Names that say nothing about what a file holds.

@@ -217,12 +217,12 @@ class AgentSession(Generic[UserdataT]):
             detector=self._detector,
         )
         self._recognition = Recognition(self, conversation, clock)
-        await self._prewarm()
         conversation.playout.output = audio_output
         if room is not None:
             room_options = room_options or RoomOptions(audio_input=self._audio_input or AudioInputOptions())
             self._room_io = RoomIO(self, room, room_options, self._scope)
             await self._room_io.start()
+        await self._prewarm()
         if self._closing is not None:
             return
         self._recognition.start(self.vad, noise_filter)
@@ -391,8 +391,7 @@ class AgentSession(Generic[UserdataT]):
                 await self._within_deadline(self._recognition.aclose(), "recognition")
             if self._agent is not None:
                 await self._exit(self._agent)
-            if self._conversation is not None:
-                self._conversation.close()
+            self._close_conversation()
             unfinished = await self._scope.aclose(self.options.close_timeout)
             if unfinished:
                 logger.warning(
@@ -405,6 +404,13 @@ class AgentSession(Generic[UserdataT]):
             if self._room_io is not None:
                 await self._within_deadline(self._room_io.aclose(), "room")
             await self._listeners.finish(self.options.close_timeout)
+
+    def _close_conversation(self) -> None:
+        if self._conversation is not None:
+            try:
+                self._conversation.close()
+            except Exception:
+                logger.exception("ending the conversation failed; what is left of it is cancelled")
 
     async def _close_models(self) -> None:
         """Free the models that the session made from names; those that were given to it are not its own."""

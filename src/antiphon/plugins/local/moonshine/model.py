@@ -163,7 +163,9 @@ def _open_model() -> Model:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.enable_cpu_mem_arena = False  # it would keep the 60 MB that one long utterance needs; costs no time
+    options.enable_cpu_mem_arena = (
+        False  # it would keep the 60 MB that one long utterance needs; costs no time
+    )
     encoder, decoder = (
         onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
         for file in files[:2]

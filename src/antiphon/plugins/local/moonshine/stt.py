@@ -75,8 +75,12 @@ class MoonshineSTT(STT):
         return MoonshineStream(model.load(), _worker, self._vad)
 
     async def prewarm(self) -> None:
-        """Load the model and run it once, off the event loop."""
+        """Load the model and, the first time in a process, run it once; off the event loop."""
+        global _warmed
         loaded = await asyncio.to_thread(model.load)
+        if _warmed is loaded:
+            return
+        _warmed = loaded
         job = Job(Priority.FINAL, functools.partial(_warm, loaded))
         _worker.submit(job)
         await asyncio.wrap_future(job.future)
@@ -86,6 +90,9 @@ class MoonshineSTT(STT):
             _check_language(language)
         if model not in (None, "moonshine-tiny"):
             raise ConfigurationError(f"There is no STT local/{model}. Known: local/moonshine-tiny.")
+
+
+_warmed: model.Model | None = None
 
 
 def _warm(loaded: model.Model, cancelled: Callable[[], bool]) -> None:
