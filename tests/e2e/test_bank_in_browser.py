@@ -184,3 +184,22 @@ def test_talking_over_the_answer_stops_it(address: str, speak: Callable[..., Pat
     stopped = after[gaps[0]] if gaps.size else after[-1]
     # 0.6 s, and what the browser's jitter buffer still holds.
     assert stopped - onset < 0.6 + 0.2
+
+
+def test_a_tab_that_is_closed_in_the_middle_of_a_reply_ends_its_call(address: str, tmp_path: Path) -> None:
+    import json
+    import time
+    from urllib.request import urlopen
+
+    def calls() -> int:
+        with urlopen(f"{address.rstrip('/')}/healthz", timeout=5) as answer:
+            return int(json.load(answer)["calls"])
+
+    with browser_page(address, microphone(tmp_path / "silence.wav", [20.0])) as page:
+        page.get_by_text("Hello, this is").wait_for(timeout=20_000)
+        assert calls() == 1
+        page.close()
+        deadline = time.monotonic() + 15
+        while calls() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert calls() == 0
