@@ -367,6 +367,23 @@ def test_replies_are_text_where_there_is_no_voice() -> None:
     assert run(play()) == [("user", QUESTION), ("assistant", REPLY)]
 
 
+def test_a_session_without_a_model_only_listens() -> None:
+    async def play() -> tuple[list[Any], list[Any]]:
+        session: AgentSession[None] = AgentSession()
+        errors: list[Any] = []
+        session.on("error", errors.append)
+        await session.start(Agent())
+        session.input_text(QUESTION)
+        await asyncio.sleep(5.0)
+        assert not session.closed
+        assert session.agent_state == "idle"
+        history = [(m.role, m.content) for m in session.history]
+        await session.aclose()
+        return history, errors
+
+    assert run(play()) == ([("user", QUESTION)], [])
+
+
 def test_options_that_do_not_exist_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="min_endpointing_delay"):
         AgentSession(min_endpoint_delay=0.3)

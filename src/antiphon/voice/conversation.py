@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..audio import AudioFrame
 from ..models.chat_context import ChatContext, ChatMessage, new_id
-from ..models.errors import ConfigurationError, StopResponse
+from ..models.errors import ConfigurationError
 from ..models.llm import LLM, ToolChoice
 from ..models.tools import FunctionTool
 from ..models.tts import TTS
@@ -22,7 +22,6 @@ from ..turns import (
     DropReply,
     DropTurn,
     Effect,
-    EndOfTurnScored,
     InterruptionsAllowed,
     InterruptPlayout,
     LogBackchannel,
@@ -54,11 +53,11 @@ from .playout import Playout
 from .provider_health import ProviderHealth
 from .reply import Reply
 from .session_clock import SessionClock
-from .speculation import Speculation
 from .speech_handle import SpeechHandle
 from .speech_segment import SpeechSegment
 from .task_scope import TaskScope
 from .tool_runner import ToolRunner
+from .turn_answers import TurnAnswers
 from .turn_driver import TurnDriver
 from .turn_log import TurnLog
 
@@ -92,12 +91,9 @@ class Conversation:
         self.playout = Playout(self._playout_started, self._playout_finished)
         self.tools = ToolRunner(self)
         self.health = ProviderHealth(options, emit, self._give_up)
-        self.marks: dict[str, float] = {}
-        self._detector = detector
+        self.answers = TurnAnswers(self, detector)
         self._replies: dict[str, Reply] = {}
         self._audible: tuple[Reply, SpeechSegment] | None = None
-        self._speculation: Speculation | None = None
-        self._turn_hooks = asyncio.Lock()
         self._states = (self.driver.state.agent, self.driver.state.user)
         self._when_quiet: Callable[[], None] | None = None
         self._handing_over = asyncio.Lock()
@@ -115,6 +111,10 @@ class Conversation:
     @property
     def session_tools(self) -> list[FunctionTool]:
         return self.session.tools
+
+    def has_model(self, agent: Agent) -> bool:
+        """Whether there is something that writes replies; otherwise the session only listens."""
+        return (agent.llm or self.llm) is not None or overrides(agent, "llm_node")
 
     def can_speak(self, agent: Agent) -> bool:
         """Whether there is a voice and somewhere to play it; otherwise replies are text."""
@@ -167,7 +167,7 @@ class Conversation:
         log: bool,
     ) -> SpeechHandle:
         """Queue a given text."""
-        handle = self._new_handle(allow_interruptions)
+        handle = self.new_handle(allow_interruptions)
         reply = Reply(
             self,
             id=handle.id,
@@ -186,7 +186,7 @@ class Conversation:
     ) -> SpeechHandle:
         """Queue a reply that the model writes."""
         agent = self.session.current_agent
-        handle = self._new_handle(allow_interruptions)
+        handle = self.new_handle(allow_interruptions)
         reply = Reply(
             self,
             id=handle.id,
@@ -199,7 +199,7 @@ class Conversation:
         self._enqueue(reply)
         return handle
 
-    def _new_handle(self, allow_interruptions: bool) -> SpeechHandle:
+    def new_handle(self, allow_interruptions: bool) -> SpeechHandle:
         return SpeechHandle(
             new_id("speech"),
             allow_interruptions=allow_interruptions,
@@ -208,15 +208,33 @@ class Conversation:
         )
 
     def _enqueue(self, reply: Reply) -> None:
-        self._replies[reply.id] = reply
+        self.register(reply)
         reply.latency.mark("end_of_turn", self.clock.now())
         self.emit(SessionEvent.SPEECH_CREATED, SpeechCreated(reply.handle, reply.source))
         self.driver.dispatch(ReplyQueued(reply.id, reply.handle.allow_interruptions))
         if reply.id in self._replies:
             reply.authorise()
-            self._start(reply)
+            self.start(reply)
 
-    def _start(self, reply: Reply) -> None:
+    def register(self, reply: Reply) -> None:
+        """From now on the machine's name for it means this reply."""
+        self._replies[reply.id] = reply
+
+    def is_registered(self, reply: Reply) -> bool:
+        """Whether it was neither dropped nor replaced."""
+        return self._replies.get(reply.id) is reply
+
+    def begin(self, reply: Reply) -> None:
+        """Let a registered reply be generated, if it is not already, and heard."""
+        self.emit(SessionEvent.SPEECH_CREATED, SpeechCreated(reply.handle, reply.source))
+        reply.authorise()
+        if reply.task is None:
+            self.start(reply)
+        elif reply.next_segment is not None:
+            self.driver.dispatch(ReplyReady(reply.id))
+
+    def start(self, reply: Reply) -> None:
+        """Generate a reply."""
         reply.task = self.scope.spawn(reply.run(), name=f"{reply.handle.id} reply")
 
     def _interrupt_handle(self, handle: SpeechHandle, force: bool) -> None:
@@ -226,7 +244,7 @@ class Conversation:
         if self._is_audible(reply):
             self.session.interrupt(force=force)
         else:
-            self._drop(reply, "interrupted")
+            self.drop(reply, "interrupted")
             self.driver.dispatch(ReplyEnded(reply.id, "interrupted"))
 
     def _interruptions_allowed(self, handle: SpeechHandle, allowed: bool) -> None:
@@ -239,22 +257,21 @@ class Conversation:
     def _carry_out(self, effect: Effect) -> None:
         match effect:
             case CommitTurn():
-                self._commit(effect)
+                self.answers.commit(effect)
             case Speculate(text):
-                self._speculate(text)
+                self.answers.speculate(text)
             case SynthesizeSpeculation():
-                if self._speculation is not None:
-                    self._speculation.reply.may_synthesise.set()
+                self.answers.synthesise_speculation()
             case CancelSpeculation():
-                self._cancel_speculation()
+                self.answers.cancel_speculation()
             case ScoreEndOfTurn(text):
-                self._score(text)
+                self.answers.score(text)
             case ReleaseReply(name):
                 if (reply := self._replies.get(name)) is not None:
                     self._release(reply)
             case DropReply(name, reason):
                 if (reply := self._replies.get(name)) is not None:
-                    self._drop(reply, reason)
+                    self.drop(reply, reason)
             case InterruptPlayout(name):
                 if (reply := self._replies.get(name)) is not None:
                     self._interrupt(reply)
@@ -276,127 +293,16 @@ class Conversation:
         self.session.state_changed(old_agent, agent, old_user, user)
         self._check_quiet()
 
-    # -- the user's turn -------------------------------------------------------------------------------------------
-
-    def _commit(self, turn: CommitTurn) -> None:
-        message = self.log_user(turn.text)
-        marks, self.marks = self.marks, {}
-        if turn.spoken_end is None:
-            marks = {}
-        marks["end_of_turn"] = self.clock.now()
-        agent = self.session.current_agent
-        speculation, self._speculation = self._speculation, None
-        if overrides(agent, "on_user_turn_completed"):
-            handle = self._new_handle(self.options.turns.allow_interruptions)
-            placeholder = Reply(self, id=turn.reply, agent=agent, handle=handle, source="turn")
-            self._replies[turn.reply] = placeholder
-            self.scope.spawn(
-                self._answer_after_hook(turn, message, agent, speculation, placeholder, marks),
-                name=f"{turn.reply} hook",
-            )
-        else:
-            self._answer(turn, speculation, marks, self.build_context(agent))
-
-    async def _answer_after_hook(
-        self,
-        turn: CommitTurn,
-        message: ChatMessage,
-        agent: Agent,
-        speculation: Speculation | None,
-        placeholder: Reply,
-        marks: dict[str, float],
-    ) -> None:
-        """Run the agent's hook, one turn at a time, then answer unless a newer turn took over."""
-        context = self.build_context(agent)
-        async with self._turn_hooks:
-            reason = ""
-            try:
-                await agent.on_user_turn_completed(context, message)
-            except StopResponse:
-                reason = "declined"
-            except Exception as error:
-                logger.exception("on_user_turn_completed failed; the turn is answered without it")
-                self.health.report("on_user_turn_completed", error)
-        if self._replies.get(turn.reply) is not placeholder:
-            self._discard(speculation)
-            return
-        if reason:
-            self._discard(speculation)
-            self._drop(placeholder, reason)
-            self.driver.dispatch(ReplyEnded(turn.reply, reason))
-            return
-        self._answer(turn, speculation, marks, context, placeholder.handle)
-
-    def _answer(
-        self,
-        turn: CommitTurn,
-        speculation: Speculation | None,
-        marks: dict[str, float],
-        context: ChatContext,
-        handle: SpeechHandle | None = None,
-    ) -> None:
-        """Adopt the speculative reply if it answers the very same conversation; otherwise begin one."""
-        agent = self.session.current_agent
-        if speculation is not None and speculation.matches(agent, context):
-            reply = speculation.reply
-            if handle is not None:
-                reply.handle = handle
-        else:
-            self._discard(speculation)
-            handle = handle or self._new_handle(self.options.turns.allow_interruptions)
-            reply = Reply(self, id=turn.reply, agent=agent, handle=handle, source="turn", context=context)
-        reply.id = reply.latency.reply = turn.reply
-        reply.latency.end_of_speech = turn.spoken_end
-        reply.latency.answers_turn = True
-        for stage, at in marks.items():
-            reply.latency.mark(stage, at)
-        self._replies[turn.reply] = reply
-        self.emit(SessionEvent.SPEECH_CREATED, SpeechCreated(reply.handle, "turn"))
-        reply.authorise()
-        if reply.task is None:
-            self._start(reply)
-        elif reply.next_segment is not None:
-            self.driver.dispatch(ReplyReady(reply.id))
-
-    def _speculate(self, text: str) -> None:
-        agent = self.session.current_agent
-        if (agent.llm or self.llm) is None and not overrides(agent, "llm_node"):
-            return
-        context = self.build_context(agent)
-        context.add_message(role="user", content=text)
-        handle = self._new_handle(self.options.turns.allow_interruptions)
-        reply = Reply(self, id="", agent=agent, handle=handle, source="turn", context=context.copy())
-        self._speculation = Speculation(reply, agent, context, agent.tools)
-        self._start(reply)
-
-    def _cancel_speculation(self) -> None:
-        speculation, self._speculation = self._speculation, None
-        self._discard(speculation)
-
-    def _discard(self, speculation: Speculation | None) -> None:
-        if speculation is not None:
-            speculation.reply.cancel()
-            speculation.reply.handle.finish("cancelled")
-
-    def _score(self, text: str) -> None:
-        self.scope.spawn(self._score_later(text), name="end-of-turn score")
-
-    async def _score_later(self, text: str) -> None:
-        context = [(m.role, m.content) for m in self.log.context if m.role in ("user", "assistant")]
-        probability = await self._detector.score(context[-6:], text)
-        if probability is not None:
-            self.driver.dispatch(EndOfTurnScored(probability, text))
-
     # -- replies on their way --------------------------------------------------------------------------------------
 
     def segment_ready(self, reply: Reply) -> None:
         """A part of a reply could be heard now."""
-        if self._replies.get(reply.id) is reply:
+        if self.is_registered(reply):
             self.driver.dispatch(ReplyReady(reply.id))
 
     def reply_generated(self, reply: Reply) -> None:
         """A reply's model and voice are done."""
-        if self._replies.get(reply.id) is not reply or self._is_audible(reply):
+        if not self.is_registered(reply) or self._is_audible(reply):
             return
         if reply.next_segment is None:
             outcome = "finished" if reply.handle.chat_items else "empty"
@@ -441,7 +347,7 @@ class Conversation:
 
     def _continue(self, reply: Reply) -> None:
         """The next part may be ready already, or the reply may have nothing more to say after all."""
-        if self._replies.get(reply.id) is not reply:
+        if not self.is_registered(reply):
             return
         if reply.next_segment is not None:
             self.driver.dispatch(ReplyReady(reply.id))
@@ -455,9 +361,10 @@ class Conversation:
             segment = self._audible[1]
             self._seal(reply, segment, segment.heard_text(position), interrupted=True)
         self._audible = None
-        self._drop(reply, "interrupted")
+        self.drop(reply, "interrupted")
 
-    def _drop(self, reply: Reply, reason: str) -> None:
+    def drop(self, reply: Reply, reason: str) -> None:
+        """Give up a reply that is not being heard."""
         reply.cancel()
         self._seal_unheard(reply)
         self._retire(reply, reason, interrupted=reason == "interrupted")
@@ -502,16 +409,15 @@ class Conversation:
     def close(self) -> None:
         """End all speech; nothing starts after this."""
         self._when_quiet = None
-        self._cancel_speculation()
+        self.answers.cancel_speculation()
         self.driver.close()
         for reply in tuple(self._replies.values()):
-            self._drop(reply, "closed")
+            self.drop(reply, "closed")
 
 
 def require_llm(session: AgentSession[Any]) -> None:
     """Raises ConfigurationError when nothing can write a reply."""
-    agent = session.current_agent
-    if (agent.llm or session.llm) is None and not overrides(agent, "llm_node"):
+    if not session.conversation.has_model(session.current_agent):
         raise ConfigurationError(
             "generate_reply needs a language model: give AgentSession(llm=...) one, or use say(text)"
         )

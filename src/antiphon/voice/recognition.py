@@ -141,7 +141,7 @@ class Recognition:
 
     def _speech_ended(self, position: float) -> None:
         self._speaking = False
-        self._conversation.marks["vad"] = self._clock.now()
+        self._conversation.answers.marks["vad"] = self._clock.now()
         self._driver.dispatch(SpeechEnded(self._clock.at(position)))
         if self._transcriber is not None:
             self._transcriber.speech_ended(position)
@@ -175,7 +175,7 @@ class Recognition:
                 self._driver.dispatch(Interim(text))
             case SpeechEventType.FINAL if text:
                 self._cancel_late_final()
-                self._conversation.marks["transcript"] = self._clock.now()
+                self._conversation.answers.marks["transcript"] = self._clock.now()
                 self._announce(text, is_final=True, language=event.language)
                 end_at = None if event.end_at is None else self._clock.at(event.end_at)
                 self._driver.dispatch(Final(text, end_at))
