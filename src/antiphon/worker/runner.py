@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import logging
 from collections.abc import Callable
@@ -10,7 +11,8 @@ from typing import Any
 
 from ..api import AgentDispatches, EmbeddedHost
 from ..models.chat_context import new_id
-from ..models.errors import AntiphonError
+from ..models.errors import AntiphonError, ConfigurationError
+from ..models.registry import resolve_vad
 from ..rooms import ParticipantKind
 from ..rooms.local import LocalRooms
 from ..voice import AgentSession
@@ -115,6 +117,8 @@ async def _prewarm(options: WorkerOptions) -> JobProcess:
         await options.prewarm_fnc(proc)
     elif options.prewarm_fnc is not None:
         await asyncio.to_thread(options.prewarm_fnc, proc)
+    else:
+        await asyncio.to_thread(_load_voice_activity_detection)
     return proc
 
 
@@ -134,3 +138,9 @@ async def _offer(options: WorkerOptions, job: Job) -> JobRequest:
     if not request.accepted:
         raise JobRejected(f"agent {options.agent_name!r} did not take the job for room {job.room!r}")
     return request
+
+
+def _load_voice_activity_detection() -> None:
+    """Most agents use it, and loading it in the first call would stall that call."""
+    with contextlib.suppress(ConfigurationError):  # not installed: then no agent here uses it
+        resolve_vad("silero")
