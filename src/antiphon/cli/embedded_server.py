@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ..models.errors import ConfigurationError
+from ..models.registry import resolve_vad
 from ..rooms.local import LocalRooms
 from ..worker import JobDispatcher, WorkerOptions
 
@@ -59,12 +62,19 @@ async def serve_agents(
     dispatcher = ServedAgents(rooms, agents)
     try:
         chosen = ServerSettings.from_environment(**settings)
+        await asyncio.to_thread(_load_voice_activity_detection)
         await dispatcher.prewarm()
         await serve(create_app(chosen, dispatcher, rooms), chosen, on_ready)
     finally:
         await dispatcher.aclose()
         await rooms.aclose()
     return 0
+
+
+def _load_voice_activity_detection() -> None:
+    """Most agents use it, and loading it in the first call would stall that call."""
+    with contextlib.suppress(ConfigurationError):  # not installed: then no agent here uses it
+        resolve_vad("silero")
 
 
 class ServedAgents:

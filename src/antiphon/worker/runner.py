@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import inspect
 import logging
 from collections.abc import Callable
@@ -11,8 +10,7 @@ from typing import Any
 
 from ..api import AgentDispatches, EmbeddedHost
 from ..models.chat_context import new_id
-from ..models.errors import AntiphonError, ConfigurationError
-from ..models.registry import resolve_vad
+from ..models.errors import AntiphonError
 from ..rooms import ParticipantKind
 from ..rooms.local import LocalRooms
 from ..voice import AgentSession
@@ -117,8 +115,6 @@ async def _prewarm(options: WorkerOptions) -> JobProcess:
         await options.prewarm_fnc(proc)
     elif options.prewarm_fnc is not None:
         await asyncio.to_thread(options.prewarm_fnc, proc)
-    else:
-        await asyncio.to_thread(_load_voice_activity_detection)
     return proc
 
 
@@ -138,9 +134,3 @@ async def _offer(options: WorkerOptions, job: Job) -> JobRequest:
     if not request.accepted:
         raise JobRejected(f"agent {options.agent_name!r} did not take the job for room {job.room!r}")
     return request
-
-
-def _load_voice_activity_detection() -> None:
-    """Most agents use it, and loading it in the first call would stall that call."""
-    with contextlib.suppress(ConfigurationError):  # not installed: then no agent here uses it
-        resolve_vad("silero")
