@@ -172,7 +172,7 @@ def act(host: Host, action: int, word: str, number: float) -> None:
             host.queued += 1
             name = f"say_{host.queued}"
             host.waiting.append(name)
-            host.send(ReplyQueued(name, number > 0.3))
+            host.send(ReplyQueued(name, number > 0.3, stopgap=number > 0.8))
         case 10 | 11 | 12 if host.waiting:
             host.send(ReplyReady(host.waiting[int(number * (len(host.waiting) - 1))]))
         case 13 if host.waiting:

@@ -52,10 +52,14 @@ class EndOfTurnScored:
 
 @dataclass(frozen=True, slots=True)
 class ReplyQueued:
-    """Speech that no user turn asked for (a greeting, an announcement) wants its turn."""
+    """Speech that no user turn asked for (a greeting, an announcement) wants its turn.
+
+    A `stopgap` only fills a pause: it goes ahead of what waits, and is dropped if that is ready first.
+    """
 
     reply: str
     interruptible: bool = True
+    stopgap: bool = False
 
 
 @dataclass(frozen=True, slots=True)

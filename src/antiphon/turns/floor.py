@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from .effects import DropReply, InterruptPlayout, ReleaseReply, ResumePlayout
+from .events import ReplyQueued
 from .interruption import Overlap
 from .state import Free, Paused, Playing, Released, Reply
 from .states import AgentState, UserState
@@ -51,6 +52,12 @@ class FloorTransition(Transition):
                 self.change(floor=Playing(reply))
                 self.effects.append(ResumePlayout())
 
+    def reply_queued(self, event: ReplyQueued) -> None:
+        reply = Reply(event.reply, event.interruptible, stopgap=event.stopgap)
+        waiting = self.state.replies
+        self.change(replies=(reply, *waiting) if event.stopgap else (*waiting, reply))
+        self.cancel_timer(AWAY)
+
     def reply_ready(self, reply: str) -> None:
         if not any(waiting.id == reply for waiting in self.state.replies):
             return
@@ -75,6 +82,8 @@ class FloorTransition(Transition):
 
     def release_next(self) -> None:
         """Let the first waiting reply be heard, if it is ready and nobody else has the floor."""
+        if isinstance(self.state.floor, Free):
+            self.drop_late_stopgaps()
         state = self.state
         if not isinstance(state.floor, Free) or not state.replies or not state.replies[0].ready:
             return
@@ -87,6 +96,12 @@ class FloorTransition(Transition):
         self.cancel_timer(AWAY)
         self.change(floor=Released(replace(first, ready=False)), replies=tuple(rest))
         self.effects.append(ReleaseReply(first.id))
+
+    def drop_late_stopgaps(self) -> None:
+        """What was to fill a pause is too late once the reply behind it is ready."""
+        rest = [reply for reply in self.state.replies if not reply.stopgap]
+        if rest and rest[0].ready:
+            self.drop_waiting("superseded", lambda reply: reply.stopgap)
 
     def playout_started(self, reply: str) -> None:
         match self.state.floor:

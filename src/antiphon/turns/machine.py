@@ -108,9 +108,8 @@ class _Step(FloorTransition):
                 self.final(text.strip(), end_at)
             case EndOfTurnScored(probability, text):
                 self.scored(probability, text)
-            case ReplyQueued(reply, interruptible):
-                self.change(replies=(*self.state.replies, Reply(reply, interruptible)))
-                self.cancel_timer(AWAY)
+            case ReplyQueued():
+                self.reply_queued(event)
             case ReplyReady(reply):
                 self.reply_ready(reply)
             case ReplyEnded(reply):

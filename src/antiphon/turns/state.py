@@ -11,12 +11,16 @@ from .states import AgentState, UserState
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Something the agent may say. `answers_turn`: it was created by a commit and yields to a newer one."""
+    """Something the agent may say.
+
+    `answers_turn`: it was created by a commit and yields to a newer one. `stopgap`: it yields to whatever is ready first.
+    """
 
     id: str
     interruptible: bool
     answers_turn: bool = False
     ready: bool = False
+    stopgap: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,6 +154,11 @@ class AgentSession(Generic[UserdataT]):
         return self._conversation.driver.state.user if self._conversation else UserState.SILENT
 
     @property
+    def running_tools(self) -> int:
+        """How many tools run now, those of interrupted replies included."""
+        return len(self._conversation.driver.state.running_tools) if self._conversation else 0
+
+    @property
     def current_speech(self) -> SpeechHandle | None:
         """What is being heard now."""
         return self._conversation.audible_speech if self._conversation else None
@@ -290,8 +295,16 @@ class AgentSession(Generic[UserdataT]):
         audio: AsyncIterable[AudioFrame] | None = None,
         allow_interruptions: bool | None = None,
         add_to_chat_ctx: bool = True,
+        stopgap: bool = False,
     ) -> SpeechHandle:
         """Say a given text, or play audio with its text, after what is already queued.
+
+        Args:
+            text: what to say.
+            audio: what is heard of it; None: the session's voice speaks it.
+            allow_interruptions: None: as the session.
+            add_to_chat_ctx: whether it becomes part of the conversation that the model sees.
+            stopgap: only to fill a pause: said ahead of what is queued, and dropped if that is ready first.
 
         Returns:
             A handle; awaiting it waits until the text was heard or interrupted.
@@ -301,6 +314,7 @@ class AgentSession(Generic[UserdataT]):
             audio=audio,
             allow_interruptions=self._interruptible(allow_interruptions),
             log=add_to_chat_ctx,
+            stopgap=stopgap,
         )
 
     def generate_reply(

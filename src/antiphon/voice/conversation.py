@@ -165,6 +165,7 @@ class Conversation:
         audio: AsyncIterable[AudioFrame] | None,
         allow_interruptions: bool,
         log: bool,
+        stopgap: bool = False,
     ) -> SpeechHandle:
         """Queue a given text."""
         handle = self.new_handle(allow_interruptions)
@@ -178,7 +179,7 @@ class Conversation:
             audio=audio,
             log=log,
         )
-        self._enqueue(reply)
+        self._enqueue(reply, stopgap=stopgap)
         return handle
 
     def generate(
@@ -207,11 +208,11 @@ class Conversation:
             on_allowed=self._interruptions_allowed,
         )
 
-    def _enqueue(self, reply: Reply) -> None:
+    def _enqueue(self, reply: Reply, *, stopgap: bool = False) -> None:
         self.register(reply)
         reply.latency.mark("end_of_turn", self.clock.now())
         self.emit(SessionEvent.SPEECH_CREATED, SpeechCreated(reply.handle, reply.source))
-        self.driver.dispatch(ReplyQueued(reply.id, reply.handle.allow_interruptions))
+        self.driver.dispatch(ReplyQueued(reply.id, reply.handle.allow_interruptions, stopgap))
         if reply.id in self._replies:
             reply.authorise()
             self.start(reply)

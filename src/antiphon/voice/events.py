@@ -22,6 +22,7 @@ class SessionEvent(StrEnum):
     USER_INPUT_TRANSCRIBED = "user_input_transcribed"
     CONVERSATION_ITEM_ADDED = "conversation_item_added"
     FUNCTION_TOOLS_EXECUTED = "function_tools_executed"
+    RUNNING_TOOLS_CHANGED = "running_tools_changed"
     SPEECH_CREATED = "speech_created"
     FALSE_INTERRUPTION = "agent_false_interruption"
     BACKCHANNEL = "backchannel"
@@ -31,11 +32,20 @@ class SessionEvent(StrEnum):
 
 
 class CloseReason(StrEnum):
+    """Why a session closed.
+
+    `AGENT_HANGUP`, `TRANSFERRED`, `SILENCE_TIMEOUT` and `MAX_DURATION` are those of calls that the agent's side ends.
+    """
+
     USER_INITIATED = "user_initiated"
     PARTICIPANT_LEFT = "participant_left"
     ROOM_CLOSED = "room_closed"
     SHUTDOWN = "shutdown"
     ERROR = "error"
+    AGENT_HANGUP = "agent_hangup"
+    TRANSFERRED = "transferred"
+    SILENCE_TIMEOUT = "silence_timeout"
+    MAX_DURATION = "max_duration"
 
 
 @dataclass(frozen=True)
@@ -81,6 +91,13 @@ class FunctionToolsExecuted:
     """The tools that one model answer asked for have run."""
 
     tools: list[ToolExecuted]
+
+
+@dataclass(frozen=True)
+class RunningToolsChanged:
+    """A tool began or ended; `running` counts those that run now. An interruption ends none of them."""
+
+    running: int
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ class SpeechHandle:
         self.id = id
         self._allow_interruptions = allow_interruptions
         self._on_allowed = on_allowed
+        self._guarded = False
         self.chat_items: list[ChatMessage] = []
         self._interrupt = interrupt
         self._interrupted = False
@@ -43,13 +44,26 @@ class SpeechHandle:
 
     @property
     def allow_interruptions(self) -> bool:
-        return self._allow_interruptions
+        return self._allow_interruptions and not self._guarded
 
     @allow_interruptions.setter
     def allow_interruptions(self, allowed: bool) -> None:
-        if allowed != self._allow_interruptions:
-            self._allow_interruptions = allowed
-            self._on_allowed(self, allowed)
+        before, self._allow_interruptions = self.allow_interruptions, allowed
+        self._tell_allowed(before)
+
+    @property
+    def guarded(self) -> bool:
+        """Whether it cannot be interrupted for now, whatever `allow_interruptions` was set to."""
+        return self._guarded
+
+    @guarded.setter
+    def guarded(self, guarded: bool) -> None:
+        before, self._guarded = self.allow_interruptions, guarded
+        self._tell_allowed(before)
+
+    def _tell_allowed(self, before: bool) -> None:
+        if self.allow_interruptions != before:
+            self._on_allowed(self, self.allow_interruptions)
 
     @property
     def interrupted(self) -> bool:

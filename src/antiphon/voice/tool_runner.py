@@ -13,7 +13,7 @@ from ..models.errors import AntiphonError, StopResponse, ToolError
 from ..models.tools import FunctionTool, RunContext, ToolArgumentError, tool_output_text
 from ..turns import ToolFinished, ToolStarted
 from .agent import Agent
-from .events import ErrorOccurred, FunctionToolsExecuted, SessionEvent, ToolExecuted
+from .events import ErrorOccurred, FunctionToolsExecuted, RunningToolsChanged, SessionEvent, ToolExecuted
 from .speech_handle import running_tool_of
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class ToolRunner:
         ]
         for call in calls:
             conversation.driver.dispatch(ToolStarted(call.id))
+        self._running_changed()
         await asyncio.wait(jobs)
         outcomes = [job.result() for job in jobs if not job.cancelled()]
         conversation.emit(
@@ -69,6 +70,11 @@ class ToolRunner:
             FunctionToolsExecuted([outcome.executed for outcome in outcomes]),
         )
         return outcomes
+
+    def _running_changed(self) -> None:
+        conversation = self._conversation
+        running = len(conversation.driver.state.running_tools)
+        conversation.emit(SessionEvent.RUNNING_TOOLS_CHANGED, RunningToolsChanged(running))
 
     async def _job(self, call: ToolCall, tools: Sequence[FunctionTool], reply: Reply) -> ToolOutcome:
         conversation = self._conversation
@@ -81,6 +87,7 @@ class ToolRunner:
             messages = conversation.log.add_tool_result(call, output, is_error=is_error)
         finally:
             conversation.driver.dispatch(ToolFinished(call.id))
+            self._running_changed()
         if next_agent is not None:
             await conversation.hand_over(next_agent)
         return ToolOutcome(executed, messages, next_agent, stop)
