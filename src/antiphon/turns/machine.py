@@ -175,7 +175,7 @@ class _Step(FloorTransition):
         missing = options.interrupting_duration - overlap.duration
         if silence > 0:
             self.cancel_timer(BARGE_IN)
-        elif 0 < missing <= options.speech_update_interval:
+        elif 0 < missing <= options.speech_update_interval + options.output_frame:
             self.set_timer(BARGE_IN, overlap.started + options.interrupting_duration)
 
     def carry_on_over_noise(self) -> None:
