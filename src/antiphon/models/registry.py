@@ -1,9 +1,9 @@
 """Models by name: `"deepgram/nova-3"`, `"cartesia/sonic-2:voice-id"`, `"silero"`.
 
 A vendor is a plugin: a module `antiphon.plugins.<vendor>`, an entry point of the group `antiphon.plugins`, or anything
-given to `register_plugin`. It offers the kinds it has as functions of (model, voice):
-`create_stt`, `create_llm`, `create_tts`, `create_vad`. They raise `ConfigurationError` for a model they do not know or a
-key that is not set. It may also have `check()`, which raises `ConfigurationError` when nothing of it can be used.
+given to `register_plugin`. It offers the kinds it has as functions of (model, voice) and, by keyword, of settings such as
+`api_key`: `create_stt`, `create_llm`, `create_tts`, `create_vad`. They raise `ConfigurationError` for a model they do not
+know or a key that is not set. It may also have `check()`, which raises `ConfigurationError` when nothing of it can be used.
 
 Plugins are found by name only, and imported when first asked for, so that nobody pays for a vendor he does not use.
 """
@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import logging
 import os
 import pkgutil
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -109,31 +110,35 @@ def register_plugin(name: str, plugin: Any) -> None:
         _registered[name] = plugin
 
 
-def resolve_stt(name: str) -> STT:
+def resolve_stt(name: str, **settings: Any) -> STT:
     """The recogniser called `name`, as in `"assemblyai/universal-streaming:en"`.
+
+    Args:
+        name: vendor, model and language.
+        **settings: what else the vendor's plugin takes, as `api_key`.
 
     Raises:
         ConfigurationError: there is none, or it cannot be used as this machine is set up; says what to do.
     """
-    model: STT = _resolve("stt", name)
+    model: STT = _resolve("stt", name, settings)
     return model
 
 
-def resolve_llm(name: str) -> LLM:
+def resolve_llm(name: str, **settings: Any) -> LLM:
     """The language model called `name`, as in `"openai/gpt-4o-mini"`. Raises as `resolve_stt`."""
-    model: LLM = _resolve("llm", name)
+    model: LLM = _resolve("llm", name, settings)
     return model
 
 
-def resolve_tts(name: str) -> TTS:
+def resolve_tts(name: str, **settings: Any) -> TTS:
     """The voice called `name`, as in `"cartesia/sonic-2:voice-id"`. Raises as `resolve_stt`."""
-    model: TTS = _resolve("tts", name)
+    model: TTS = _resolve("tts", name, settings)
     return model
 
 
-def resolve_vad(name: str) -> VAD:
+def resolve_vad(name: str, **settings: Any) -> VAD:
     """The voice activity detector called `name`, as in `"silero"`. Raises as `resolve_stt`."""
-    model: VAD = _resolve("vad", name)
+    model: VAD = _resolve("vad", name, settings)
     return model
 
 
@@ -163,8 +168,11 @@ def plugin_names() -> list[str]:
     return sorted(names | set(_registered))
 
 
-def _resolve(kind: Kind, text: str) -> Any:
-    name = _local_instead(kind, ModelName.parse(text))
+def _resolve(kind: Kind, text: str, settings: Mapping[str, Any]) -> Any:
+    asked = ModelName.parse(text)
+    name = _local_instead(kind, asked)
+    if name is not asked:  # settings of the model that was asked for
+        settings = {}
     plugin = _load(name.vendor)
     create = getattr(plugin, f"create_{kind}", None)
     if create is None:
@@ -175,8 +183,10 @@ def _resolve(kind: Kind, text: str) -> Any:
     model, voice = name.model, name.voice
     if kind == "llm" and voice is not None:  # "ollama/llama3:8b": language models have tags, not voices
         model, voice = f"{model}:{voice}", None
+    if settings:
+        _check_settings(create, settings, f"{kind} {text!r}")
     try:
-        made = create(model, voice)
+        made = create(model, voice, **settings)
     except ImportError as error:
         raise _missing_package(name.vendor, error) from error
     expected = _BASES[kind]
@@ -185,6 +195,18 @@ def _resolve(kind: Kind, text: str) -> Any:
             f"the plugin {name.vendor} gave a {type(made).__name__} for {kind} {text!r}, not a {expected.__name__}"
         )
     return made
+
+
+def _check_settings(create: Any, settings: Mapping[str, Any], what: str) -> None:
+    taken = inspect.signature(create).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
+        return
+    known = list(taken)[2:]  # after model and voice
+    unknown = sorted(set(settings) - set(known))
+    if unknown:
+        raise ConfigurationError(
+            f"{what} takes no setting {', '.join(unknown)}; it takes: {', '.join(known) or 'none'}"
+        )
 
 
 def _local_instead(kind: Kind, name: ModelName) -> ModelName:

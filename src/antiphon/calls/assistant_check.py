@@ -1,0 +1,103 @@
+"""What would make a call of an assistant silent, found when it is saved rather than when somebody calls."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from ..models import registry
+from ..models.errors import ConfigurationError
+from .assistant import Assistant, Mode, ModelChoice
+from .document import FieldProblem, InvalidDocument, merge, parse
+
+# Which models a mode runs on. What it does not use must not be given: it would look as if it had an effect.
+USES: dict[Mode, tuple[str, ...]] = {
+    Mode.CASCADE: ("stt", "llm", "tts"),
+    Mode.PIPELINE: ("realtime", "tts"),
+    Mode.REALTIME: ("realtime",),
+}
+_EXAMPLES = {
+    "stt": '{"provider": "local", "model": "moonshine-tiny"}',
+    "llm": '{"provider": "local", "model": "scripted:bank"}',
+    "tts": '{"provider": "local", "model": "espeak"}',
+    "realtime": '{"provider": "openai"}',
+}
+
+
+def create_assistant(data: object, *, known_tools: Collection[str] | None = None) -> Assistant:
+    """Read a new assistant and check that it could take a call.
+
+    Args:
+        data: the JSON that was sent.
+        known_tools: ids of the tools there are; None: not checked.
+
+    Raises:
+        InvalidDocument: with every problem by field.
+    """
+    assistant = parse(Assistant, data)
+    if problems := find_problems(assistant, known_tools=known_tools):
+        raise InvalidDocument(problems)
+    return assistant
+
+
+def update_assistant(
+    current: Assistant, patch: Mapping[str, Any], *, known_tools: Collection[str] | None = None
+) -> Assistant:
+    """Apply a partial update, and check the whole that comes of it. Secrets that are not in it stay. See `merge`.
+
+    Raises:
+        InvalidDocument: as `create_assistant`.
+    """
+    merged = merge(Assistant, current.model_dump(mode="json"), patch)
+    return create_assistant(merged, known_tools=known_tools)
+
+
+def find_problems(assistant: Assistant, *, known_tools: Collection[str] | None = None) -> list[FieldProblem]:
+    """What keeps an assistant from taking a call here. Makes its models, without connecting them."""
+    problems: list[FieldProblem] = []
+    used = USES[assistant.mode]
+    for kind in ("stt", "llm", "tts", "realtime"):
+        choice: ModelChoice | None = getattr(assistant, kind)
+        if choice is None and kind in used:
+            problems.append(
+                FieldProblem(kind, f"mode {assistant.mode} needs {kind}, for example {_EXAMPLES[kind]}")
+            )
+        elif choice is not None and kind not in used:
+            needed = ", ".join(used)
+            problems.append(
+                FieldProblem(
+                    kind, f"mode {assistant.mode} does not use {kind}, only {needed}; set {kind} to null"
+                )
+            )
+        elif choice is not None:
+            problems += _check_model(kind, choice)
+    if known_tools is not None:
+        problems += [
+            FieldProblem(f"tools.{index}", f"there is no tool {tool!r}")
+            for index, tool in enumerate(assistant.tools)
+            if tool not in known_tools
+        ]
+    return problems
+
+
+def create_model(kind: str, choice: ModelChoice) -> Any:
+    """The model of a choice, with its options and its own key.
+
+    Raises:
+        ConfigurationError: it is unknown here, or lacks a package or key, or does not take one of the options.
+    """
+    if kind not in registry.KINDS:
+        raise ConfigurationError(f"this version has no {kind} models; choose mode cascade")
+    settings = dict(choice.options)
+    if choice.api_key is not None:
+        settings["api_key"] = choice.api_key
+    resolve = getattr(registry, f"resolve_{kind}")
+    return resolve(choice.registry_name, **settings)
+
+
+def _check_model(kind: str, choice: ModelChoice) -> list[FieldProblem]:
+    try:
+        create_model(kind, choice)
+    except ConfigurationError as error:
+        return [FieldProblem(kind, str(error))]
+    return []
