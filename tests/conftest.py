@@ -30,6 +30,8 @@ PROGRAMS: dict[str, tuple[Callable[[], object], str]] = {
     "flite": (lambda: shutil.which("flite"), "apt-get install flite"),
     "portaudio": (lambda: find_library("portaudio"), "apt-get install libportaudio2"),
     "ffmpeg": (lambda: shutil.which("ffmpeg"), "apt-get install ffmpeg"),
+    "java": (lambda: shutil.which("javac") and shutil.which("java"), "apt-get install default-jdk-headless"),
+    "mvn": (lambda: shutil.which("mvn"), "apt-get install maven"),
     "sox": (lambda: shutil.which("sox"), "apt-get install sox"),
 }
 
