@@ -1,0 +1,29 @@
+"""What watches over a conversation from outside: hold, silence, late replies, noise, length, background sound.
+
+Each attaches to a started session, acts through its public events and methods only, and ends with it.
+"""
+
+from .background_audio import BackgroundAudio, BackgroundAudioOptions
+from .controller import Controller
+from .filler import FillerController, FillerOptions
+from .hang_up import HangUp
+from .hold import HoldController
+from .input_guard import InputGuard, InputGuardOptions
+from .max_duration import MaxDurationController, MaxDurationOptions
+from .silence_watchdog import SilenceWatchdog, SilenceWatchdogOptions
+
+__all__ = [
+    "BackgroundAudio",
+    "BackgroundAudioOptions",
+    "Controller",
+    "FillerController",
+    "FillerOptions",
+    "HangUp",
+    "HoldController",
+    "InputGuard",
+    "InputGuardOptions",
+    "MaxDurationController",
+    "MaxDurationOptions",
+    "SilenceWatchdog",
+    "SilenceWatchdogOptions",
+]
