@@ -5,6 +5,7 @@ Each attaches to a started session, acts through its public events and methods o
 
 from .background_audio import BackgroundAudio, BackgroundAudioOptions
 from .controller import Controller
+from .end_phrase import EndPhraseController, EndPhraseOptions
 from .filler import FillerController, FillerOptions
 from .hang_up import HangUp
 from .hold import HoldController
@@ -16,6 +17,8 @@ __all__ = [
     "BackgroundAudio",
     "BackgroundAudioOptions",
     "Controller",
+    "EndPhraseController",
+    "EndPhraseOptions",
     "FillerController",
     "FillerOptions",
     "HangUp",

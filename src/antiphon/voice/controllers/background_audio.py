@@ -68,9 +68,8 @@ class BackgroundAudio(Controller):
         self._ambience = _loop(options.ambience, rate, options.ambience_level)
         self._thinking = _loop(options.thinking, rate, options.thinking_level)
         self._is_thinking = False
-        self._pushed = 0  # samples, of the present segment of the output
-        self._place = 0  # in the ambience loop, of the first sample of that segment
-        self._thinking_place = 0
+        self._pushed = 0  # samples since the last change; the thinking sound begins anew with each
+        self._place = 0  # in the ambience loop, of the first of them
 
     @classmethod
     async def publish(
@@ -105,7 +104,6 @@ class BackgroundAudio(Controller):
         self._is_thinking = thinking
         if self._thinking is not None:
             self._stop()
-            self._thinking_place = 0
             self._play()
 
     def _play(self) -> None:
@@ -121,7 +119,7 @@ class BackgroundAudio(Controller):
             if self._ambience is not None:
                 samples += _piece(self._ambience, self._place + self._pushed, count)
             if thinking is not None:
-                samples += _piece(thinking, self._thinking_place + self._pushed, count)
+                samples += _piece(thinking, self._pushed, count)
             self._output.push(AudioFrame(np.clip(samples, -32768, 32767).astype(np.int16), rate))
             self._pushed += count
         self._set_timer("refill", self._now() + _CHUNK, self._play)

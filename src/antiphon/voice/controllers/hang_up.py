@@ -44,8 +44,10 @@ class HangUp(Controller):
         if self._after is None:
             self._begin()
         else:
-            loop = asyncio.get_running_loop()
-            self._after.add_done_callback(lambda _handle: loop.call_soon(self._begin))
+            self._after.add_done_callback(self._begin_soon)
+
+    def _begin_soon(self, _handle: SpeechHandle) -> None:
+        asyncio.get_running_loop().call_soon(self._begin)
 
     def _begin(self) -> None:
         if not self.attached:
