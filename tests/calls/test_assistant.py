@@ -140,7 +140,17 @@ def test_a_document_survives_being_stored() -> None:
             "interaction.interruptions",
             "max_endpointing",
         ),
-        ({"interaction": {"background_sound": {"level": 2}}}, "interaction.background_sound.level", "1"),
+        (
+            {"interaction": {"background_sound": {"level_dbfs": 0}}},
+            "interaction.background_sound.level_dbfs",
+            "-6",
+        ),
+        (
+            {"interaction": {"thinking_sound": {"source": "/etc/x.wav"}}},
+            "interaction.thinking_sound.source",
+            "",
+        ),
+        ({"interaction": {"thinking_sound": {"source": "..wav"}}}, "interaction.thinking_sound.source", ""),
         ({"end_call_webhook": {"url": "ftp://x.example"}}, "end_call_webhook.url", "http"),
         ({"end_call_webhook": {"url": "https://a:b@x.example"}}, "end_call_webhook.url", "user name"),
         ({"end_call_webhook": {"url": "https://"}}, "end_call_webhook.url", "host"),

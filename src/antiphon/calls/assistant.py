@@ -17,7 +17,9 @@ _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 _SECRET_NAME = re.compile(r"api[-_]?key|secret|password|token$|authorization", re.IGNORECASE)
 
 Text = Annotated[str, Field(max_length=2000)]
-Level = Annotated[float, Field(ge=0, le=1)]
+Level = Annotated[float, Field(ge=-90, le=-6)]
+# A bare name: a path would let whoever may write assistants read files of the server.
+SoundName = Annotated[str, Field(pattern=r"^(room_tone|typing|[A-Za-z0-9][A-Za-z0-9_-]{0,95}\.wav)$")]
 
 
 def _check_language(tag: str) -> str:
@@ -80,18 +82,25 @@ class ModelChoice(Document):
 
 
 class SilenceReprompts(Document):
-    """What happens when the caller says nothing: reprompts, then a goodbye and the end of the call."""
+    """What happens when the caller says nothing: reprompts, then a goodbye and the end of the call.
+
+    With an `instruction` the model writes the reprompts by it, in the language of the conversation; else `texts` are said
+    in turn.
+    """
 
     enabled: bool = True
     interval_seconds: float = Field(default=10.0, ge=1, le=60)
     count: int = Field(default=2, ge=0, le=5)
-    texts: Texts = Field(default_factory=lambda: ["Are you still there?"])
-    goodbye: Text = "I cannot hear you, so I will hang up now. Goodbye."
+    texts: Texts = Field(
+        default_factory=lambda: ["Are you still there?", "I can't hear you. Are you still on the line?"]
+    )
+    instruction: Text = ""
+    goodbye: Text = "I can't hear anything, so I'll end the call now. Goodbye."
 
     @model_validator(mode="after")
     def _has_something_to_say(self) -> Self:
-        if self.enabled and self.count and not self.texts:
-            raise ValueError("texts is empty, so there is nothing to say; give a text or set count to 0")
+        if self.enabled and self.count and not self.texts and not self.instruction.strip():
+            raise ValueError("texts is empty, so there is nothing to say; give a text or an instruction")
         return self
 
 
@@ -109,12 +118,20 @@ class Fillers(Document):
         return self
 
 
-class Sound(Document):
-    """A sound that is mixed under the call: one that comes with the platform, or a file of the user's."""
+class BackgroundSound(Document):
+    """A quiet sound all through the call: `"room_tone"`, or the name of a WAV file in the platform's folder of sounds."""
 
     enabled: bool = False
-    source: str = Field(default="generated", min_length=1, max_length=200)
-    level: Level = 0.3
+    source: SoundName = "room_tone"
+    level_dbfs: Level = -50.0
+
+
+class ThinkingSound(Document):
+    """A sound while the agent thinks: `"typing"`, or the name of a WAV file in the platform's folder of sounds."""
+
+    enabled: bool = False
+    source: SoundName = "typing"
+    level_dbfs: Level = -40.0
 
 
 class MaxDuration(Document):
@@ -148,8 +165,8 @@ class Interaction(Document):
     silence: SilenceReprompts = SilenceReprompts()
     fillers: Fillers = Fillers()
     input_guard_seconds: float = Field(default=0.0, ge=0, le=10)
-    background_sound: Sound = Sound()
-    thinking_sound: Sound = Sound()
+    background_sound: BackgroundSound = BackgroundSound()
+    thinking_sound: ThinkingSound = ThinkingSound()
     max_duration: MaxDuration = MaxDuration()
     interruptions: Interruptions = Interruptions()
 
