@@ -6,8 +6,10 @@ import asyncio
 import base64
 import ipaddress
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,8 @@ from hypothesis import strategies as st
 from antiphon.models import outbound_http
 from antiphon.models.errors import ConfigurationError
 from antiphon.models.outbound_http import OutboundError, OutboundPolicy, TargetRefused, is_public, post, sign
+
+pytestmark = pytest.mark.needs("httpx")
 
 LOCAL = OutboundPolicy(allowed_networks=["127.0.0.0/8"])
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -220,6 +224,44 @@ def test_the_next_address_is_tried_when_one_takes_no_connection(monkeypatch: pyt
     assert len(requests) == 1
 
 
+@pytest.mark.needs("cryptography")
+def test_tls_asks_for_the_name_and_trusts_no_unknown_certificate(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from antiphon.server.tls import self_signed
+
+    certificate = self_signed("hooks.example", tmp_path)
+    names: list[str | None] = []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate.cert, certificate.key)
+    context.sni_callback = lambda _socket, name, _context: names.append(name)
+
+    async def here(host: str, port: int, policy: OutboundPolicy) -> Any:
+        return [ipaddress.ip_address("127.0.0.1")]
+
+    async def ask_over_tls(tls: ssl.SSLContext) -> Any:
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(OK)
+            await writer.drain()
+            writer.close()
+
+        monkeypatch.setattr(outbound_http, "_tls", lambda: tls)
+        server = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=context)
+        try:
+            port = server.sockets[0].getsockname()[1]
+            return await post(f"https://hooks.example:{port}/", b"", timeout=5.0)
+        finally:
+            server.close()
+
+    monkeypatch.setattr(outbound_http, "resolve", here)
+    with pytest.raises(OutboundError, match=r"(?i)certificate"):
+        asyncio.run(ask_over_tls(outbound_http._tls()))
+    trusting = ssl.create_default_context(cafile=str(certificate.cert))
+    assert asyncio.run(ask_over_tls(trusting)).ok
+    assert names == ["hooks.example", "hooks.example"]
+
+
 # -- signatures --------------------------------------------------------------------------------------------------------
 
 
@@ -229,9 +271,11 @@ def test_a_signature_is_that_of_the_published_example() -> None:
     assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
+@pytest.mark.needs("standardwebhooks")
 def test_the_reference_library_accepts_signatures() -> None:
-    standardwebhooks = pytest.importorskip("standardwebhooks")
     import time
+
+    import standardwebhooks
 
     secret = "whsec_" + base64.b64encode(b"k" * 24).decode()
     headers = sign(secret, "msg_1", int(time.time()), b'{"a":1}')

@@ -13,6 +13,8 @@ from antiphon.models.outbound_http import OutboundPolicy, sign
 from antiphon.models.tools import FunctionTool, ToolArgumentError, tool_output_text
 from antiphon.models.webhook_tool import static_tool, webhook_tool
 
+pytestmark = pytest.mark.needs("httpx")
+
 LOCAL = OutboundPolicy(allowed_networks=["127.0.0.0/8"], max_response=1000)
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 SECRET = "a secret of some length"
