@@ -18,7 +18,6 @@ from pymongo.errors import (
     DocumentTooLarge,
     DuplicateKeyError,
     ExecutionTimeout,
-    InvalidURI,
     NetworkTimeout,
     OperationFailure,
     PyMongoError,
@@ -62,7 +61,7 @@ class MongoBackend(Backend):
                 socketTimeoutMS=int(self._deadline * 1000),
                 tz_aware=True,
             )
-        except (ConfigurationError, InvalidURI) as error:
+        except (ConfigurationError, ValueError) as error:
             raise StoreError(f"the address of the store is wrong: {error}") from None
         try:
             await self.ping()

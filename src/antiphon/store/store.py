@@ -123,6 +123,7 @@ class Store:
             document = {"claimable_at": now, "attempts": 0, **document}
             _check_times(document, "claimable_at")
         _check_times(document, "expires_at")
+        _check_unique(kind, fields)
         if unique := {name: fields[name] for name in kind.unique if fields.get(name) is not None}:
             document[UNIQUE] = unique
         if emit:
@@ -175,12 +176,19 @@ class Store:
         return page.items[0] if page.items else None
 
     async def each(
-        self, collection: str, where: Where | None = None, *, reveal: bool = False
+        self,
+        collection: str,
+        where: Where | None = None,
+        *,
+        reveal: bool = False,
+        include_deleted: bool = False,
     ) -> AsyncIterator[Document]:
         """All documents that `where` chooses, page by page."""
         cursor = None
         while True:
-            page = await self.find(collection, where, limit=200, cursor=cursor, reveal=reveal)
+            page = await self.find(
+                collection, where, limit=200, cursor=cursor, reveal=reveal, include_deleted=include_deleted
+            )
             for document in page.items:
                 yield document
             if (cursor := page.next_cursor) is None:
@@ -449,8 +457,10 @@ class Store:
         changes.check()
         now = self._now()
         for path in changes.paths():
-            if path in kind.unique and path not in (*changes.set, *changes.unset):
+            name, below, _ = path.partition(".")
+            if name in kind.unique and (below or path not in (*changes.set, *changes.unset)):
                 raise InvalidDocument(f"{path} is unique: it can only be set or unset", field=path)
+        _check_unique(kind, changes.set)
         _check_times(changes.set, "expires_at")
         system = Changes(set={"updated_at": now}, increment={"version": 1})
         for name in kind.unique:
@@ -482,3 +492,9 @@ def _check_times(fields: Mapping[str, Any], name: str) -> None:
     value = fields.get(name)
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise InvalidDocument(f"{name} is a time in seconds since 1970", field=name)
+
+
+def _check_unique(kind: Collection, fields: Mapping[str, Any]) -> None:
+    for name in kind.unique:
+        if isinstance(fields.get(name), list | dict | bool | float):
+            raise InvalidDocument(f"{name} is unique: it is text, an integer or null", field=name)
