@@ -224,6 +224,13 @@ def test_the_next_address_is_tried_when_one_takes_no_connection(monkeypatch: pyt
     assert len(requests) == 1
 
 
+def test_a_name_in_other_letters_is_looked_up_as_it_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = resolving(monkeypatch, ["10.0.0.1"])
+    with pytest.raises(TargetRefused):
+        asyncio.run(post("http://münchen.example/", b""))
+    assert asked == ["xn--mnchen-3ya.example"]
+
+
 @pytest.mark.needs("cryptography")
 def test_tls_asks_for_the_name_and_trusts_no_unknown_certificate(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path

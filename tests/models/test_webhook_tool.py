@@ -31,12 +31,14 @@ class Service:
     def __init__(self, *answers: bytes | None) -> None:
         self.answers = list(answers)
         self.requests: list[tuple[dict[str, str], bytes]] = []
+        self.names: list[str] = []
         self._over = asyncio.Event()
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         lines = [line.split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line]
         headers = {name.lower(): value for name, value in lines}
+        self.names = [name.lower() for name, _ in lines]
         body = await reader.readexactly(int(headers["content-length"]))
         self.requests.append((headers, body))
         answer = self.answers.pop(0)
@@ -79,10 +81,12 @@ def test_the_service_is_told_the_tool_its_arguments_and_the_call() -> None:
 
 def test_requests_are_signed() -> None:
     service = Service(response(200, b"{}"))
-    service.ask({"city": "Rome"}, secret=SECRET)
+    service.ask({"city": "Rome"}, secret=SECRET, headers={"Webhook-Id": "1", "Webhook-Signature": "v1,x"})
     headers, body = service.requests[0]
     expected = sign(SECRET, headers["webhook-id"], int(headers["webhook-timestamp"]), body)
     assert headers["webhook-signature"] == expected["webhook-signature"]
+    assert headers["webhook-id"] != "1"
+    assert service.names.count("webhook-id") == service.names.count("webhook-signature") == 1
 
 
 @pytest.mark.parametrize(

@@ -188,7 +188,7 @@ async def post(
     port = target.port or (443 if target.scheme == "https" else 80)
     try:
         async with asyncio.timeout(timeout):
-            addresses = await resolve(target.host, port, policy)
+            addresses = await resolve(target.raw_host.decode("ascii"), port, policy)
             client = httpx.AsyncClient(verify=tls, trust_env=False, follow_redirects=False, timeout=timeout)
             async with client, _connect(client, target, addresses, content, headers or {}) as response:
                 body = await _read(response, policy.max_response)
@@ -242,7 +242,7 @@ async def _connect(
             target.copy_with(host=str(address)),
             content=content,
             headers=fixed,
-            extensions={"timeout": client.timeout.as_dict(), "sni_hostname": target.host},
+            extensions={"timeout": client.timeout.as_dict(), "sni_hostname": target.raw_host.decode("ascii")},
         )
         try:
             response = await client.send(request, stream=True)

@@ -25,6 +25,7 @@ from .tools import FunctionTool
 logger = logging.getLogger(__name__)
 
 NO_PARAMETERS: JsonSchema = {"type": "object", "properties": {}}
+_OUR_HEADERS = frozenset({"content-type", "webhook-id", "webhook-timestamp", "webhook-signature"})
 _RETRIED = frozenset({408, 425, 429})
 _SLACK = 1.0  # seconds beyond the attempts themselves before the tool as a whole is given up
 
@@ -52,7 +53,7 @@ def webhook_tool(
         description: what it does and when to use it, for the model.
         parameters: JSON Schema of an object; none: it takes no arguments.
         url: the service; see `outbound_http` for where it may be.
-        headers: sent with each request, as an authorisation.
+        headers: sent with each request, as an authorisation; those of the convention cannot be replaced.
         timeout: seconds for one attempt.
         secret: signs requests by the Standard Webhooks convention; None: they are not signed.
         idempotent: the service may be asked twice: a failed attempt is repeated once, with the same `webhook-id`.
@@ -67,6 +68,7 @@ def webhook_tool(
         signing_key(secret)  # a bad one is told now, not in a call
     policy = policy or OutboundPolicy()
     attempts = 2 if idempotent else 1
+    own = {key: value for key, value in (headers or {}).items() if key.lower() not in _OUR_HEADERS}
 
     async def ask(arguments: dict[str, Any], _context: Any) -> Any:
         call = dict(context_provider()) if context_provider is not None else {}
@@ -74,7 +76,7 @@ def webhook_tool(
         body = json.dumps(message, ensure_ascii=False, default=str).encode()
         message_id = new_id("msg")
         for attempt in range(1, attempts + 1):
-            fixed = {**(headers or {}), "Content-Type": "application/json", "webhook-id": message_id}
+            fixed = {**own, "Content-Type": "application/json", "webhook-id": message_id}
             if secret is not None:
                 fixed |= sign(secret, message_id, int(time.time()), body)
             try:

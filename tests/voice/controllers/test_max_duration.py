@@ -36,6 +36,8 @@ def test_nothing_interrupts_or_follows_the_announcement() -> None:
     speech = Speech(5.5, 6.5, "wait a moment please", 6.6)
     record = play([speech], limit(5.0), until=20)
     assert said(record) == [(near(8.2), WORDS)]
+    assert record.llm is not None
+    assert record.llm.requests == []
     assert closed(record) == [(near(8.2), "max_duration")]
     assert record.playouts == [[near(5.2), near(8.2)]]
 

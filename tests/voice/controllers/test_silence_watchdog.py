@@ -37,6 +37,20 @@ def test_silence_counts_from_the_end_of_the_reply() -> None:
     assert record.playouts == [[near(3.2), near(6.2)], [near(16.4), near(19.4)]]
 
 
+def test_a_user_who_counts_as_away_is_asked_all_the_same() -> None:
+    record = play([], watchdog(), until=15, user_away_timeout=4.0)
+    assert record.playouts[0] == [near(10.2), near(13.2)]
+
+
+def test_typed_words_begin_the_count_anew_too() -> None:
+    dog = watchdog()
+    record = play([], dog, until=30, script=[(15.0, lambda session: session.input_text("hello"))])
+    # The answer to what was typed ends at 18.5, the first reprompt comes ten seconds later.
+    assert [text for _, text in said(record)][:2] == [TEXTS[0], REPLY]
+    assert record.playouts[-1][0] == near(18.5 + 10.2)
+    assert dog.prompts == 1
+
+
 def test_words_begin_the_count_anew() -> None:
     again = Speech(24.0, 25.0, QUESTION, 25.2)
     record = play([again], watchdog(), until=70)
