@@ -9,7 +9,7 @@ import pytest
 
 from antiphon.calls.assistant import Assistant
 from antiphon.calls.assistant_check import create_assistant, find_problems, update_assistant
-from antiphon.calls.document import MASK, InvalidDocument, masked, merge, parse, secret_paths
+from antiphon.calls.document import MASK, DocumentRefused, masked, merge, parse, secret_paths
 from antiphon.models.errors import ConfigurationError
 from antiphon.models.llm import LLM, LLMCapabilities
 from antiphon.models.registry import register_plugin
@@ -67,7 +67,7 @@ BANK: dict[str, Any] = {"name": "Bank", "prompt": "Be kind.", "stt": ACME, "llm"
 
 
 def problems(data: object, **options: Any) -> dict[str, str]:
-    with pytest.raises(InvalidDocument) as caught:
+    with pytest.raises(DocumentRefused) as caught:
         create_assistant(data, **options)
     return {problem.field: problem.message for problem in caught.value.problems}
 
@@ -204,7 +204,7 @@ def test_tools_that_do_not_exist() -> None:
 
 
 def test_no_value_is_repeated_in_an_error() -> None:
-    with pytest.raises(InvalidDocument) as caught:
+    with pytest.raises(DocumentRefused) as caught:
         create_assistant({**BANK, "llm": {"provider": "acme", "api_key": ["sk-very-secret"]}})
     assert "very-secret" not in str(caught.value)
 
@@ -264,7 +264,7 @@ def test_update(patch: dict[str, Any], path: str, value: Any) -> None:
     ids=str,
 )
 def test_an_update_that_would_break_the_document(patch: dict[str, Any]) -> None:
-    with pytest.raises(InvalidDocument):
+    with pytest.raises(DocumentRefused):
         update_assistant(create_assistant(BANK), patch)
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from antiphon.calls.assistant import Assistant
 from antiphon.calls.context_strategy import (
     LONGEST_RESPONSE,
     ContextRefused,
@@ -16,10 +17,12 @@ from antiphon.calls.context_strategy import (
     ContextStrategy,
     read_context,
 )
-from antiphon.calls.document import Document, InvalidDocument, masked, parse, secret_paths
+from antiphon.calls.document import MASK, Document, DocumentRefused, masked, parse, secret_paths
 from antiphon.calls.number_mapping import NumberMapping, normalize_e164
 from antiphon.calls.tool_definition import ToolDefinition
 from antiphon.models.tool_schema import type_for_schema
+from antiphon.store import catalogue
+from antiphon.store import secrets as stored_secrets
 
 WEBHOOK = {"url": "https://x.example/tool", "headers": {"X-Key": "abc"}, "secret": "whsec_abcdefgh"}
 TOOL: dict[str, Any] = {"name": "get_balance", "description": "Tells the balance.", "webhook": WEBHOOK}
@@ -28,7 +31,7 @@ NUMBER: dict[str, Any] = {"number": "+14155550123", "assistant_id": "asst_1"}
 
 
 def problems(model: type[Document], data: object) -> dict[str, str]:
-    with pytest.raises(InvalidDocument) as caught:
+    with pytest.raises(DocumentRefused) as caught:
         parse(model, data)
     return {problem.field: problem.message for problem in caught.value.problems}
 
@@ -113,7 +116,7 @@ def test_a_schema_without_end_is_refused() -> None:
 def test_any_schema_is_refused_or_understood(schema: Any) -> None:
     try:
         tool = parse(ToolDefinition, {**TOOL, "parameters": schema})
-    except InvalidDocument:
+    except DocumentRefused:
         return
     type_for_schema(tool.parameters)
 
@@ -233,3 +236,24 @@ def test_no_answer_breaks_the_call(body: bytes) -> None:
         read_context(body)
     except ContextRefused:
         return
+
+
+@pytest.mark.parametrize(
+    ("model", "collection"),
+    [
+        (Assistant, catalogue.ASSISTANTS),
+        (ToolDefinition, catalogue.TOOLS),
+        (NumberMapping, catalogue.INBOUND_SIP),
+        (ContextStrategy, catalogue.INBOUND_CONTEXT_STRATEGIES),
+    ],
+)
+def test_the_store_knows_every_secret(model: type[Document], collection: Any) -> None:
+    assert sorted(secret_paths(model)) == sorted(collection.secret)
+
+
+def test_the_masks_of_the_store_are_refused() -> None:
+    assert stored_secrets.mask("short").startswith(MASK)
+    assert (
+        "leave the field out"
+        in problems(ContextStrategy, {**STRATEGY, "secret": stored_secrets.mask("s" * 30)})["secret"]
+    )

@@ -175,13 +175,13 @@ class EndCall(Document):
     """The agent's own way to end a call.
 
     Attributes:
-        enabled: whether the model has a tool that hangs up.
-        phrase: what the caller says to end the call, told to the model; empty: the model judges.
+        enabled: whether the agent may hang up; its model then has a tool for it.
+        phrase: once the agent has said this, the call ends; empty: there is no such phrase.
         message: spoken before the hang-up; empty: nothing is.
     """
 
     enabled: bool = True
-    phrase: str = Field(default="", max_length=300)
+    phrase: str = Field(default="", max_length=300, pattern=r"^$|\w")
     message: str = Field(default="Goodbye.", max_length=300)
 
 

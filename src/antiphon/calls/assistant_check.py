@@ -8,7 +8,7 @@ from typing import Any
 from ..models import registry
 from ..models.errors import ConfigurationError
 from .assistant import Assistant, Mode, ModelChoice
-from .document import FieldProblem, InvalidDocument, merge, parse
+from .document import DocumentRefused, FieldProblem, merge, parse
 
 # Which models a mode runs on. What it does not use must not be given: it would look as if it had an effect.
 USES: dict[Mode, tuple[str, ...]] = {
@@ -32,11 +32,11 @@ def create_assistant(data: object, *, known_tools: Collection[str] | None = None
         known_tools: ids of the tools there are; None: not checked.
 
     Raises:
-        InvalidDocument: with every problem by field.
+        DocumentRefused: with every problem by field.
     """
     assistant = parse(Assistant, data)
     if problems := find_problems(assistant, known_tools=known_tools):
-        raise InvalidDocument(problems)
+        raise DocumentRefused(problems)
     return assistant
 
 
@@ -46,7 +46,7 @@ def update_assistant(
     """Apply a partial update, and check the whole that comes of it. Secrets that are not in it stay. See `merge`.
 
     Raises:
-        InvalidDocument: as `create_assistant`.
+        DocumentRefused: as `create_assistant`.
     """
     merged = merge(Assistant, current.model_dump(mode="json"), patch)
     return create_assistant(merged, known_tools=known_tools)

@@ -44,7 +44,7 @@ class FieldProblem:
     message: str
 
 
-class InvalidDocument(AntiphonError):
+class DocumentRefused(AntiphonError):
     """A document cannot be saved as it is; `problems` says why, field by field."""
 
     def __init__(self, problems: list[FieldProblem]) -> None:
@@ -56,7 +56,7 @@ def parse(model: type[DocumentT], data: object) -> DocumentT:
     """Read a document that somebody wrote.
 
     Raises:
-        InvalidDocument: with one problem for each field that does not do. No value is repeated in it.
+        DocumentRefused: with one problem for each field that does not do. No value is repeated in it.
     """
     try:
         return model.model_validate(data)
@@ -65,7 +65,7 @@ def parse(model: type[DocumentT], data: object) -> DocumentT:
             FieldProblem(".".join(str(part) for part in found["loc"]), _words(found))
             for found in error.errors(include_url=False, include_input=False)
         ]
-        raise InvalidDocument(problems) from None
+        raise DocumentRefused(problems) from None
 
 
 def merge(model: type[Document], current: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:

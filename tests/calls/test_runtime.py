@@ -1,0 +1,233 @@
+"""A stored assistant in a conversation."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from antiphon.calls.assistant import Assistant
+from antiphon.calls.document import parse
+from antiphon.calls.lifecycle import begin, step
+from antiphon.calls.lifecycle_events import AgentReady, MediaReceived
+from antiphon.calls.runtime import CallRuntime, make_plan, make_tool
+from antiphon.calls.session_end import event_of_close
+from antiphon.calls.status import CallDirection
+from antiphon.calls.tool_definition import ToolDefinition
+from antiphon.models.errors import ConfigurationError
+from antiphon.models.llm import LLM
+from antiphon.models.registry import register_plugin
+from antiphon.voice import CloseReason
+from antiphon.voice.controllers import Controller, SilenceWatchdog
+from support.scripted import ScriptedLLM
+from support.virtual_time import run
+
+LOCAL: dict[str, Any] = {
+    "name": "Desk",
+    "prompt": "You talk with {{context.name}}.",
+    "stt": {"provider": "local", "model": "moonshine-tiny"},
+    "llm": {"provider": "local", "model": "scripted"},
+    "tts": {"provider": "local", "model": "espeak"},
+    "assistant_start_instruction": "Greet {{context.name}}.",
+}
+ANN = {"context": {"name": "Ann & Co"}}
+
+
+class Scripted:
+    """A vendor whose language model remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.llm = ScriptedLLM()
+
+    def create_llm(self, model: str, voice: str | None = None) -> LLM:
+        return self.llm
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedLLM]:
+    monkeypatch.delenv("ANTIPHON_MODELS", raising=False)
+    plugin = Scripted()
+    register_plugin("scripted", plugin)
+    yield plugin.llm
+    register_plugin("scripted", None)
+
+
+def assistant(**change: Any) -> Assistant:
+    return parse(Assistant, {**LOCAL, "llm": {"provider": "scripted"}, **change})
+
+
+def watching(runtime: CallRuntime, kind: type[Controller]) -> list[bool]:
+    return [one.attached for one in runtime._controllers if isinstance(one, kind)]
+
+
+async def conversation(runtime: CallRuntime) -> None:
+    """From ringing to the opening, and to the end."""
+    await runtime.start()
+    await asyncio.sleep(3)
+    await runtime.open()
+    await runtime.open()
+    if handle := runtime.deliver_start_instruction():
+        await handle
+    await runtime.aclose()
+    await runtime.aclose()
+
+
+def test_the_opening_is_rendered_and_not_a_word_comes_before(scripted: ScriptedLLM) -> None:
+    runtime = CallRuntime(assistant(), ANN, text_only=True)
+    assert runtime.missing == ()
+
+    async def ring() -> None:
+        await runtime.start()
+        await asyncio.sleep(60)
+        assert scripted.requests == []
+        assert watching(runtime, SilenceWatchdog) == [False]
+        await runtime.open()
+        assert watching(runtime, SilenceWatchdog) == [True]
+        handle = runtime.deliver_start_instruction()
+        assert handle is not None
+        await handle
+        await runtime.aclose()
+        assert watching(runtime, SilenceWatchdog) == [False]
+
+    run(ring())
+    _, messages, _ = scripted.requests[0]
+    assert messages[0].content == "You talk with Ann & Co."
+    assert messages[-1].content.endswith("Greet Ann & Co.")
+
+
+def test_an_assistant_that_waits_for_the_caller_says_nothing(scripted: ScriptedLLM) -> None:
+    run(conversation(CallRuntime(assistant(speaks_first=False), ANN, text_only=True)))
+    assert scripted.requests == []
+
+
+def test_without_an_instruction_it_greets(scripted: ScriptedLLM) -> None:
+    runtime = CallRuntime(assistant(assistant_start_instruction=""), {}, text_only=True)
+    assert runtime.missing == ("context.name",)
+    run(conversation(runtime))
+    assert "greet the caller" in scripted.requests[0][1][-1].content
+
+
+def test_the_agent_may_hang_up_only_when_it_is_allowed_to(scripted: ScriptedLLM) -> None:
+    def tools(**change: Any) -> list[str]:
+        runtime = CallRuntime(assistant(**change), ANN, text_only=True, tools=[make_tool(HOURS, {})])
+        return [tool.name for tool in runtime._agent.tools]
+
+    assert tools() == ["opening_hours", "end_call"]
+    assert tools(end_call={"enabled": False}) == ["opening_hours"]
+
+
+HOURS = parse(
+    ToolDefinition,
+    {"name": "opening_hours", "description": "Tells the opening hours.", "static": {"value": "nine to five"}},
+)
+
+
+def test_interruptions_and_silence_as_the_document_says(scripted: ScriptedLLM) -> None:
+    interaction = {
+        "silence": {"enabled": False},
+        "interruptions": {"allowed": False, "min_words": 3, "max_endpointing_seconds": 4},
+    }
+    runtime = CallRuntime(assistant(interaction=interaction), ANN, text_only=True)
+    turns = runtime.session.options.turns
+    assert (turns.allow_interruptions, turns.min_interruption_words, turns.max_endpointing_delay) == (
+        False,
+        3,
+        4,
+    )
+    assert watching(runtime, SilenceWatchdog) == []
+
+
+@pytest.mark.needs("onnxruntime", "moonshine_voice", "espeakng_loader")
+def test_models_by_their_names_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ANTIPHON_MODELS", raising=False)
+    runtime = CallRuntime(parse(Assistant, LOCAL), ANN)
+    session = runtime.session
+    assert session.stt is not None
+    assert session.llm is not None
+    assert session.tts is not None
+    assert session.vad is not None
+    assert session.llm.label == "local/scripted"
+    asyncio.run(runtime.aclose())
+
+
+@pytest.mark.needs("onnxruntime")
+def test_a_typed_conversation_on_the_model_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ANTIPHON_MODELS", raising=False)
+    runtime = CallRuntime(parse(Assistant, LOCAL), ANN, text_only=True, tools=[make_tool(HOURS, {})])
+
+    async def talk() -> list[tuple[str, str]]:
+        await runtime.start()
+        await runtime.open()
+        opening = runtime.deliver_start_instruction()
+        assert opening is not None
+        await opening
+        runtime.session.input_text("What are your opening hours?")
+        await asyncio.sleep(20)
+        said = [(item.role, item.content) for item in runtime.session.history]
+        await runtime.aclose()
+        return said
+
+    said = run(talk())
+    assert said[0][0] == "assistant"
+    assert ("user", "What are your opening hours?") in said
+    assert any(role == "assistant" and "nine to five" in text for role, text in said)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"mode": "realtime"}, "mode realtime"),
+        ({"llm": None}, "has no llm"),
+        ({"llm": {"provider": "nobody"}}, "No plugin"),
+    ],
+    ids=str,
+)
+def test_what_cannot_run_says_why(scripted: ScriptedLLM, change: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        CallRuntime(assistant(**change), text_only=True)
+
+
+def test_a_sound_that_is_not_there(scripted: ScriptedLLM, tmp_path: Path) -> None:
+    sound = {"background_sound": {"enabled": True, "source": "office.wav"}}
+    for folder in (None, tmp_path):
+        with pytest.raises(ConfigurationError, match=r"office\.wav"):
+            CallRuntime(assistant(interaction=sound), sounds=folder)
+
+
+def test_the_call_is_cut_only_after_the_agent_had_time_to_say_goodbye() -> None:
+    plan = make_plan(assistant(interaction={"max_duration": {"seconds": 600}}), CallDirection.WEB)
+    assert plan.limits.max_duration == 660
+    assert plan.limits.no_rtp is not None
+    assert plan.record
+    assert not make_plan(assistant(recording=False), CallDirection.WEB).record
+    typed = make_plan(assistant(), CallDirection.WEB, text_only=True)
+    assert (typed.limits.no_rtp, typed.record) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("reason", "status", "end_reason"),
+    [
+        ("user_initiated", "completed", "agent_hangup"),
+        ("agent_hangup", "completed", "agent_hangup"),
+        ("participant_left", "completed", "caller_hangup"),
+        ("room_closed", "completed", "room_closed"),
+        ("shutdown", "completed", "shutdown"),
+        ("error", "failed", "error"),
+        ("transferred", "completed", "transferred"),
+        ("silence_timeout", "completed", "silence_timeout"),
+        ("max_duration", "completed", "max_duration"),
+    ],
+)
+def test_how_a_conversation_ends_a_call(reason: str, status: str, end_reason: str) -> None:
+    state, _ = begin(make_plan(assistant(), CallDirection.WEB), 0.0)
+    for event in (AgentReady(), MediaReceived(), event_of_close(CloseReason(reason))):
+        state, _ = step(state, event, 1.0)
+    assert state.outcome is not None
+    assert (state.outcome.status, state.outcome.end_reason) == (status, end_reason)
+
+
+def test_every_end_of_a_conversation_ends_its_call() -> None:
+    assert all(event_of_close(reason) for reason in CloseReason)
