@@ -71,6 +71,26 @@ def test_it_is_silent_on_hold(tone: str) -> None:
     assert spans(options, until=8, script=script) == [[near(0.0), near(2.0)], [near(5.0), near(8.0)]]
 
 
+def test_the_ambience_goes_on_where_hold_cut_it_off(tmp_path: Path) -> None:
+    path = tmp_path / "ramp.wav"
+    write_wav(path, AudioFrame(np.arange(1, RATE, dtype=np.int16), RATE))
+    output = PlaybackBuffer(RATE)
+    speaker = Speaker(output)
+    background = BackgroundAudio(output, BackgroundAudioOptions(ambience=str(path), ambience_level=-10.0))
+    hold = HoldController([background])
+    script = [
+        (0.0, lambda _: speaker.start()),
+        (1.7, lambda _: hold.signal_hold(True)),
+        (2.5, lambda _: hold.signal_hold(False)),
+        (4.0, lambda _: speaker.stop()),
+    ]
+    play([], background, hold, until=4, script=script)
+    loop, heard = background._ambience, speaker.audio
+    assert loop is not None
+    assert len(heard) == pytest.approx(3.2 * RATE, rel=0.01)
+    assert np.array_equal(heard, np.take(loop, np.arange(len(heard)), mode="wrap"))
+
+
 def test_it_ends_with_the_session(tone: str) -> None:
     options = BackgroundAudioOptions(ambience=tone)
     closing = lambda _hold: lambda session: session.shutdown(drain=False)  # noqa: E731

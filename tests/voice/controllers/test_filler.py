@@ -69,6 +69,13 @@ def test_a_filler_that_was_not_heard_yet_is_withdrawn_when_the_user_speaks() -> 
     assert record.playouts == []
 
 
+def test_a_filler_does_not_follow_a_cough_that_came_before_it() -> None:
+    record = play(
+        [TURN, Speech(4.5, 5.0)], filler(), until=8, llm=ScriptedLLM(SLOW), tts=ScriptedTTS(first=1.0)
+    )
+    assert record.playouts == []
+
+
 def test_a_filler_can_be_interrupted() -> None:
     more = Speech(4.6, 6.0, "no, the date", 6.2)
     record = play([TURN, more], filler(), until=7.0, llm=ScriptedLLM(SLOW), can_pause=False)

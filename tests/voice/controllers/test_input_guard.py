@@ -37,6 +37,12 @@ def test_speech_after_the_window_interrupts() -> None:
     assert record.playouts == [[near(3.2), near(5.0)]]
 
 
+def test_a_reply_that_goes_on_after_a_pause_has_no_second_window() -> None:
+    cough, speech = Speech(4.3, 5.0), Speech(7.1, 8.5, "wait", 8.7)
+    record = play([TURN, cough, speech], guard(1.0), until=8.6)
+    assert record.playouts == [[near(3.2), near(4.8)], [near(7.0), near(7.6)]]
+
+
 def test_what_must_not_be_interrupted_stays_so_after_the_window() -> None:
     speech = Speech(2.0, 4.0, "wait", 4.2)
     record = play(

@@ -112,6 +112,12 @@ def test_a_word_too_short_to_interrupt_the_goodbye_calls_it_off_too() -> None:
     assert closed(record) == [(near(45.0), "user_initiated")]
 
 
+def test_a_user_who_begins_to_speak_at_the_end_of_the_goodbye_is_heard() -> None:
+    record = play([Speech(39.4, 41.0, "I am here", 41.2)], watchdog(), until=45)
+    assert closed(record) == [(near(45.0), "user_initiated")]
+    assert record.playouts[-1][0] == near(41.7)
+
+
 def test_a_goodbye_that_does_not_end_does_not_keep_the_call() -> None:
     record = play([], watchdog(reprompts=0, deadline=4.0), until=30, tts=ScriptedTTS(length=60.0))
     assert closed(record) == [(near(14.0), "silence_timeout")]
