@@ -392,6 +392,7 @@ def test_outcome(where: str, event: Event, status: str, reason: str | None, bill
     assert state.outcome is not None
     assert (state.outcome.status, state.outcome.end_reason) == (status, reason)
     assert state.outcome.billed_seconds == billed
+    assert state.timers == ()
     last = effects[-1]
     assert isinstance(last, Commit)
     assert last.fields["billed_seconds"] == billed

@@ -1,7 +1,7 @@
 """Calls: the documents that describe them, and how they begin, are answered and end.
 
 `lifecycle` is the pure machine of one call, exported here; the documents (`assistant`, `tool_definition`,
-`number_mapping`, `context_strategy`) and `template` are imported from their modules, as they need pydantic.
+`number_mapping`, `context_strategy`), `template` and `runtime` are imported from their modules, as they need more.
 """
 
 from __future__ import annotations
