@@ -63,7 +63,7 @@ def parse(model: type[DocumentT], data: object) -> DocumentT:
     except ValidationError as error:
         problems = [
             FieldProblem(".".join(str(part) for part in found["loc"]), _words(found))
-            for found in error.errors(include_url=False, include_input=False)
+            for found in error.errors(include_url=False)
         ]
         raise DocumentRefused(problems) from None
 
@@ -141,8 +141,8 @@ def _words(found: Any) -> str:
             return "there is no such field"
         case "missing":
             return "this field is required"
-        case kind if kind.endswith("_type") and found.get("msg", "").startswith("Input should be"):
-            return f"{found['msg'].replace('Input should be', 'must be')}; null is not a value here"
+        case _ if found["input"] is None:
+            return "null is not a value here; leave the field out for its default"
         case _:
             text = str(found["msg"]).removeprefix("Value error, ")
             return text.replace("Input should", "must").replace("String should", "must")
