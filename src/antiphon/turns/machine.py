@@ -444,7 +444,9 @@ class _Step(FloorTransition):
         """The speech that was going on at the last update has by now lasted long enough."""
         overlap = self.state.overlap
         if overlap is not None and overlap.active and self.floor_interruptible():
-            overlap = replace(overlap, duration=max(overlap.duration, self.now - overlap.started))
+            # The timer says so, not the clock, which some event loops keep in whole milliseconds.
+            lasted = self.state.options.interrupting_duration
+            overlap = replace(overlap, duration=max(overlap.duration, lasted))
             self.change(overlap=overlap)
             self.apply_verdict(overlap)
 

@@ -127,6 +127,8 @@ class Recognition:
                 self._driver.dispatch(SpeechContinues(event.speech_duration, event.silence_duration))
         elif event.type is VADEventType.START_OF_SPEECH:
             self._speech_started(event.at)
+            if self._driver.state.floor_is_wanted:
+                self._driver.dispatch(SpeechContinues(event.speech_duration))
         else:
             self._speech_ended(event.at)
 
