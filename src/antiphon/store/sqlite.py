@@ -31,6 +31,7 @@ from .sqlite_errors import translated
 # How long an operation may take, and how long SQLite waits in it for another process's lock.
 DEADLINE_SECONDS = 10.0
 BUSY_SECONDS = 5.0
+BUSY_RETRY_SECONDS = 0.02
 
 READERS = 2
 MOST_WRITES_IN_A_TRANSACTION = 64
@@ -42,6 +43,25 @@ class _Write:
 
     run: Callable[[aiosqlite.Connection], Awaitable[Any]]
     outcome: asyncio.Future[Any]
+
+
+async def _patiently(connection: aiosqlite.Connection, statement: str) -> None:
+    """Run a statement that opens the file, again while another process is just opening or closing it.
+
+    A change of the journal mode fails at once where other statements wait: SQLite does not call its busy handler for
+    it (https://www.sqlite.org/c3ref/busy_handler.html).
+    """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + BUSY_SECONDS
+    while True:
+        try:
+            await connection.execute_fetchall(statement)
+            return
+        except sqlite3.OperationalError as error:
+            busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or loop.time() >= until:
+                raise
+        await asyncio.sleep(BUSY_RETRY_SECONDS)
 
 
 class SqliteBackend(Backend):
@@ -176,9 +196,8 @@ class SqliteBackend(Backend):
     async def _open(self, *pragmas: str) -> aiosqlite.Connection:
         connection = await aiosqlite.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
         self._connections.append(connection)
-        for pragma in pragmas:
-            await connection.execute(pragma)
-        await connection.execute_fetchall("SELECT count(*) FROM sqlite_master")
+        for statement in (*pragmas, "SELECT count(*) FROM sqlite_master"):
+            await _patiently(connection, statement)
         return connection
 
     async def _close_all(self) -> None:
