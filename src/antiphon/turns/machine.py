@@ -1,6 +1,6 @@
 """Who may speak: the turn-taking machine.
 
-Fed by `voice/recognition.py` with what the user does, by `voice/generation.py` and `voice/playout.py` with what the
+Fed by `voice/recognition.py` with what the user does, by `voice/conversation.py` with what the
 replies do, and by timers; `voice/turn_driver.py` carries out the effects. Time is the session's audio clock, in seconds,
 and comes in with the call.
 
