@@ -199,8 +199,8 @@ def test_a_person_speaks_and_hears_through_the_sound_card(
     assert "--headphones" in out
     assert stt.streams[0].seconds > 2
     heard = np.concatenate(device.played)
-    first = np.flatnonzero(heard)[0]
-    assert np.array_equal(heard[first : first + tts.audio.size], tts.audio)
+    # A card that a busy machine leaves without sound for a moment plays silence, and then goes on.
+    assert np.array_equal(heard[heard != 0][: tts.audio.size], tts.audio)
     assert [stream["device"] for stream in device.opened] == [3, "USB"]
 
 
