@@ -24,6 +24,10 @@ import pytest
 TIME_LIMIT = 120.0
 REQUIRE_ALL = os.environ.get("ANTIPHON_REQUIRE_ALL") == "1"
 
+# Their tests talk with real browsers, programs and processes in real time, which a busy machine can stall: each gets a second
+# try, and the report says so. Everything else is exact and gets one.
+REAL_TIME = ("cli", "e2e", "server", "worker")
+
 # What `@pytest.mark.needs` accepts that is not a Python package: how to find it, and the Debian package that has it.
 PROGRAMS: dict[str, tuple[Callable[[], object], str]] = {
     "chromium": (lambda: shutil.which("chromium"), "apt-get install chromium"),
@@ -51,6 +55,13 @@ def _require(names: tuple[str, ...]) -> None:
             if REQUIRE_ALL:
                 pytest.fail(message, pytrace=False)
             pytest.skip(message)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here) and item.path.relative_to(here).parts[0] in REAL_TIME:
+            item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 @pytest.hookimpl(tryfirst=True)

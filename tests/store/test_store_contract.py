@@ -348,21 +348,21 @@ def test_eight_workers_claim_500_documents_once_each(open_it: Any, run_clean: An
     async def work(store: Any, owner: str) -> list[str]:
         done = []
         while claimed := await store.claim(
-            "outbound_queue", {"status": "queued"}, owner=owner, lease_seconds=60
+            "calls", {"status": "queued"}, owner=owner, lease_seconds=60
         ):
             done.append(claimed["id"])
-            await store.complete("outbound_queue", claimed, {"status": "dialed"})
+            await store.complete("calls", claimed, {"status": "dialed"})
         return done
 
     async def main() -> None:
         async with open_it() as one, open_it() as two:
-            await asyncio.gather(*(one.create("outbound_queue", {"status": "queued"}) for _ in range(500)))
+            await asyncio.gather(*(one.create("calls", {"status": "queued"}) for _ in range(500)))
             claims = await asyncio.gather(*(work((one, two)[n % 2], f"worker {n}") for n in range(8)))
             count = Counter(id for done in claims for id in done)
             assert len(count) == 500
             assert set(count.values()) == {1}
             assert sum(bool(done) for done in claims) > 1
-            assert await one.count("outbound_queue", {"status": "dialed", "attempts": 1}) == 500
+            assert await one.count("calls", {"status": "dialed", "attempts": 1}) == 500
 
     run_clean(main(), timeout=170)
 
@@ -403,22 +403,22 @@ def test_an_expired_lease_is_taken_over_and_its_holder_is_told(
 def test_released_and_scheduled_work_waits_for_its_time(open_it: Any, run_clean: Any, clock: Any) -> None:
     async def main() -> None:
         async with open_it() as store:
-            later = await store.create("outbound_queue", {"claimable_at": clock.now + 30, "priority": 1})
-            soon = await store.create("outbound_queue", {"priority": 2})
-            claimed = await store.claim("outbound_queue", owner="one", lease_seconds=5)
+            later = await store.create("calls", {"claimable_at": clock.now + 30, "priority": 1})
+            soon = await store.create("calls", {"priority": 2})
+            claimed = await store.claim("calls", owner="one", lease_seconds=5)
             assert claimed["id"] == soon["id"]
-            await store.release("outbound_queue", claimed, {"error": "503"}, retry_at=clock.now + 60)
-            assert await store.claim("outbound_queue", owner="one", lease_seconds=5) is None
+            await store.release("calls", claimed, {"error": "503"}, retry_at=clock.now + 60)
+            assert await store.claim("calls", owner="one", lease_seconds=5) is None
             clock.now += 61
             order = [
-                await store.claim("outbound_queue", owner="one", lease_seconds=5, order_by="priority")
+                await store.claim("calls", owner="one", lease_seconds=5, order_by="priority")
                 for _ in "12"
             ]
             assert [claimed["id"] for claimed in order] == [later["id"], soon["id"]]
             assert [claimed["attempts"] for claimed in order] == [1, 2]
-            await store.delete("outbound_queue", later["id"])
+            await store.delete("calls", later["id"])
             clock.now += 6
-            assert (await store.claim("outbound_queue", owner="one", lease_seconds=5))["id"] == soon["id"]
+            assert (await store.claim("calls", owner="one", lease_seconds=5))["id"] == soon["id"]
             with pytest.raises(InvalidDocument):
                 await store.claim("assistants", owner="one", lease_seconds=5)
 

@@ -13,6 +13,7 @@ from .room import (
     RoomEvent,
     TextMessage,
 )
+from .room_host import RoomHost
 
 __all__ = [
     "AudioOutput",
@@ -25,5 +26,6 @@ __all__ = [
     "Room",
     "RoomDisconnected",
     "RoomEvent",
+    "RoomHost",
     "TextMessage",
 ]

@@ -28,18 +28,12 @@ INBOUND_CONTEXT_STRATEGIES = Collection(
 CALLS = Collection(
     "calls",
     "call",
-    indexed=("status", "assistant_id", "direction", "room", "trunk_id"),
+    unique=("idempotency_key",),
+    indexed=("status", "assistant_id", "direction", "room", "trunk_id", "owner"),
     leased=True,
 )
 CALL_EVENTS = Collection("call_events", "event", unique=("event_id",), indexed=("call_id",))
 TRANSCRIPTS = Collection("transcripts", "turn", indexed=("call_id",))
-OUTBOUND_QUEUE = Collection(
-    "outbound_queue",
-    "queued",
-    unique=("idempotency_key",),
-    indexed=("status", "call_id", "trunk_id"),
-    leased=True,
-)
 WEBHOOK_DELIVERIES = Collection(
     "webhook_deliveries",
     "delivery",
@@ -60,7 +54,6 @@ COLLECTIONS: tuple[Collection, ...] = (
     CALLS,
     CALL_EVENTS,
     TRANSCRIPTS,
-    OUTBOUND_QUEUE,
     WEBHOOK_DELIVERIES,
     API_KEYS,
     RECORDINGS,

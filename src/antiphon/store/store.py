@@ -97,11 +97,13 @@ class Store:
         *,
         id: str | None = None,
         emit: Sequence[Mapping[str, Any]] = (),
+        owner: str | None = None,
+        lease_seconds: float = 0.0,
     ) -> Document:
         """Store a new document, and the events that come of it, in one write.
 
         `expires_at` among the fields is when `sweep` removes it; `claimable_at`, in a collection of work, is when it may first
-        be claimed.
+        be claimed. With an `owner` it is work that is claimed already, for `lease_seconds`.
 
         Raises:
             AlreadyExists: a unique field has a value that another document has; or `id` is taken.
@@ -122,6 +124,13 @@ class Store:
         if kind.leased:
             document = {"claimable_at": now, "attempts": 0, **document}
             _check_times(document, "claimable_at")
+        if owner is not None:
+            self._work(collection)
+            document |= {
+                "lease": _lease(owner, now),
+                "claimable_at": now + lease_seconds,
+                "attempts": 1,
+            }
         _check_times(document, "expires_at")
         _check_unique(kind, fields)
         if unique := {name: fields[name] for name in kind.unique if fields.get(name) is not None}:
@@ -207,6 +216,7 @@ class Store:
         expected_version: int | None = None,
         where: Where | None = None,
         emit: Sequence[Mapping[str, Any]] = (),
+        complete: bool = False,
     ) -> Document:
         """Change fields of a document, and append the events that come of it to its outbox, in one write.
 
@@ -215,6 +225,8 @@ class Store:
             expected_version: the version that the caller decided upon.
             where: what must hold for the document, such as `{"status": "ringing"}`.
             emit: `{"type": …, "data": …}` each; an `id` is added unless given.
+            complete: the document is work that is finished with this change; any lease on it is over. Say in `where` whose
+                lease that may be, as in `{"lease.token": …}` or `{"lease": None}`.
 
         Raises:
             NotFound: no such document.
@@ -225,7 +237,11 @@ class Store:
         where = {**self._where(kind, where), "id": id}
         if expected_version is not None:
             where = {**where, "version": expected_version}
-        changed = await self.backend.modify(kind, where, self._changes(kind, id, changes, emit))
+        merged = self._changes(kind, id, changes, emit)
+        if complete:
+            self._work(collection)
+            merged = merged.plus(self._completion())
+        changed = await self.backend.modify(kind, where, merged)
         if changed is None:
             present = await self.get(collection, id)
             raise Conflict(
@@ -282,9 +298,8 @@ class Store:
         kind = self._work(collection)
         now = self._now()
         where = {"claimable_at": Range(lte=now), **self._where(kind, where)}
-        lease = {"owner": owner, "token": uuid.uuid4().hex, "since": now}
         changes = Changes(
-            set={"lease": lease, "claimable_at": now + lease_seconds, "updated_at": now},
+            set={"lease": _lease(owner, now), "claimable_at": now + lease_seconds, "updated_at": now},
             increment={"version": 1, "attempts": 1},
         )
         claimed = await self.backend.modify(kind, where, changes, order_by=order_by)
@@ -318,8 +333,10 @@ class Store:
         emit: Sequence[Mapping[str, Any]] = (),
     ) -> Document:
         """Finish a claimed document: nobody can claim it any more; raises LeaseLost."""
-        done = Changes(set={"completed_at": self._now()}, unset=["lease", "claimable_at"])
-        return await self._as_holder(collection, claimed, done, changes, emit)
+        return await self._as_holder(collection, claimed, self._completion(), changes, emit)
+
+    def _completion(self) -> Changes:
+        return Changes(set={"completed_at": self._now()}, unset=["lease", "claimable_at"])
 
     async def _as_holder(
         self,
@@ -486,6 +503,10 @@ class Store:
         fields = SecretFields(kind, self._keyring)
         shown = fields.revealed(document) if reveal else fields.masked(document)
         return {name: value for name, value in shown.items() if name != UNIQUE}
+
+
+def _lease(owner: str, now: float) -> Document:
+    return {"owner": owner, "token": uuid.uuid4().hex, "since": now}
 
 
 def _check_times(fields: Mapping[str, Any], name: str) -> None:

@@ -1,0 +1,33 @@
+"""Telephone legs: what a call needs of the far end, whoever carries it."""
+
+from .leg import (
+    Dialler,
+    DialRequest,
+    IncomingCall,
+    Leg,
+    LegAnswered,
+    LegEnded,
+    LegEvent,
+    LegMediaReady,
+    LegMediaReceived,
+    LegProgress,
+    LegRejected,
+    LegRtpTimedOut,
+    TransferFailed,
+)
+
+__all__ = [
+    "DialRequest",
+    "Dialler",
+    "IncomingCall",
+    "Leg",
+    "LegAnswered",
+    "LegEnded",
+    "LegEvent",
+    "LegMediaReady",
+    "LegMediaReceived",
+    "LegProgress",
+    "LegRejected",
+    "LegRtpTimedOut",
+    "TransferFailed",
+]
