@@ -347,9 +347,7 @@ def test_pages_show_each_document_once_while_others_come_and_go(
 def test_eight_workers_claim_500_documents_once_each(open_it: Any, run_clean: Any) -> None:
     async def work(store: Any, owner: str) -> list[str]:
         done = []
-        while claimed := await store.claim(
-            "calls", {"status": "queued"}, owner=owner, lease_seconds=60
-        ):
+        while claimed := await store.claim("calls", {"status": "queued"}, owner=owner, lease_seconds=60):
             done.append(claimed["id"])
             await store.complete("calls", claimed, {"status": "dialed"})
         return done
@@ -411,8 +409,7 @@ def test_released_and_scheduled_work_waits_for_its_time(open_it: Any, run_clean:
             assert await store.claim("calls", owner="one", lease_seconds=5) is None
             clock.now += 61
             order = [
-                await store.claim("calls", owner="one", lease_seconds=5, order_by="priority")
-                for _ in "12"
+                await store.claim("calls", owner="one", lease_seconds=5, order_by="priority") for _ in "12"
             ]
             assert [claimed["id"] for claimed in order] == [later["id"], soon["id"]]
             assert [claimed["attempts"] for claimed in order] == [1, 2]
