@@ -20,7 +20,7 @@ ASSISTANTS = Collection(
 TOOLS = Collection("tools", "tool", indexed=("name",), secret=("webhook.secret", "webhook.headers"))
 TRUNKS = Collection("trunks", "trunk", indexed=("name",), secret=("auth.password", "auth.token"))
 INBOUND_SIP = Collection(
-    "inbound_sip", "in", unique=("number",), indexed=("assistant_id", "inbound_context_strategy_id")
+    "inbound_sip", "in", unique=("number",), indexed=("number", "assistant_id", "inbound_context_strategy_id")
 )
 INBOUND_CONTEXT_STRATEGIES = Collection(
     "inbound_context_strategies", "strategy", indexed=("name",), secret=("secret", "headers")
@@ -29,7 +29,7 @@ CALLS = Collection(
     "calls",
     "call",
     unique=("idempotency_key",),
-    indexed=("status", "assistant_id", "direction", "room", "trunk_id", "owner"),
+    indexed=("status", "assistant_id", "direction", "room", "trunk_id", "owner", "idempotency_key"),
     leased=True,
 )
 CALL_EVENTS = Collection("call_events", "event", unique=("event_id",), indexed=("call_id",))
@@ -42,7 +42,7 @@ WEBHOOK_DELIVERIES = Collection(
     secret=("secret", "headers"),
     leased=True,
 )
-API_KEYS = Collection("api_keys", "key", unique=("hash",), indexed=("name",))
+API_KEYS = Collection("api_keys", "key", unique=("hash",), indexed=("name", "hash"))
 RECORDINGS = Collection("recordings", "rec", indexed=("call_id",))
 
 COLLECTIONS: tuple[Collection, ...] = (
