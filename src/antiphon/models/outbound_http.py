@@ -163,6 +163,7 @@ async def post(
     headers: Mapping[str, str] | None = None,
     timeout: float = 10.0,
     policy: OutboundPolicy | None = None,
+    read_body: bool = True,
 ) -> OutboundResponse:
     """POST `content` to `url`, once.
 
@@ -172,6 +173,7 @@ async def post(
         headers: beside those of the connection itself, which cannot be replaced.
         timeout: seconds for all of it, looking the name up included.
         policy: where it may go.
+        read_body: False: status and headers are all of the answer that counts, and its body is left out.
 
     Returns:
         The answer, whatever its status; a redirect too.
@@ -191,7 +193,7 @@ async def post(
             addresses = await resolve(target.raw_host.decode("ascii"), port, policy)
             client = httpx.AsyncClient(verify=tls, trust_env=False, follow_redirects=False, timeout=timeout)
             async with client, _connect(client, target, addresses, content, headers or {}) as response:
-                body = await _read(response, policy.max_response)
+                body = await _read(response, policy.max_response) if read_body else b""
                 return OutboundResponse(response.status_code, dict(response.headers), body)
     except TimeoutError as error:
         raise OutboundError(f"{target.host} did not answer within {timeout:g} seconds") from error

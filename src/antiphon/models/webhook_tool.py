@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from .chat_context import new_id
@@ -15,17 +15,15 @@ from .outbound_http import (
     OutboundPolicy,
     OutboundResponse,
     TargetRefused,
-    post,
-    sign,
     signing_key,
 )
 from .tool_types import JsonSchema
 from .tools import FunctionTool
+from .webhook_message import post_message
 
 logger = logging.getLogger(__name__)
 
 NO_PARAMETERS: JsonSchema = {"type": "object", "properties": {}}
-_OUR_HEADERS = frozenset({"content-type", "webhook-id", "webhook-timestamp", "webhook-signature"})
 _RETRIED = frozenset({408, 425, 429})
 _SLACK = 1.0  # seconds beyond the attempts themselves before the tool as a whole is given up
 
@@ -66,32 +64,23 @@ def webhook_tool(
     """
     if secret is not None:
         signing_key(secret)  # a bad one is told now, not in a call
-    policy = policy or OutboundPolicy()
     attempts = 2 if idempotent else 1
-    own = {key: value for key, value in (headers or {}).items() if key.lower() not in _OUR_HEADERS}
 
     async def ask(arguments: dict[str, Any], _context: Any) -> Any:
         call = dict(context_provider()) if context_provider is not None else {}
         message = {"tool": name, "arguments": arguments, "call": call}
         body = json.dumps(message, ensure_ascii=False, default=str).encode()
-        message_id = new_id("msg")
-        for attempt in range(1, attempts + 1):
-            fixed = {**own, "Content-Type": "application/json", "webhook-id": message_id}
-            if secret is not None:
-                fixed |= sign(secret, message_id, int(time.time()), body)
-            try:
-                response = await post(url, body, headers=fixed, timeout=timeout, policy=policy)
-            except OutboundError as error:
-                logger.warning("tool %s, attempt %d of %d: %s", name, attempt, attempts, error)
-                if error.retryable and attempt < attempts:
-                    continue
-                raise ToolError(_explain(name, error)) from error
-            if response.ok:
-                return _result(name, response)
-            logger.warning("tool %s, attempt %d of %d: status %d", name, attempt, attempts, response.status)
-            if not (response.status in _RETRIED or response.status >= 500):
-                break
-        raise ToolError(f"{name} did not work: the service refused the request. Tell the user.")
+        send = functools.partial(
+            post_message,
+            url,
+            body,
+            message_id=new_id("msg"),
+            headers=headers,
+            secret=secret,
+            timeout=timeout,
+            policy=policy,
+        )
+        return await _ask(name, send, attempts)
 
     return FunctionTool.from_schema(
         name, description, parameters or NO_PARAMETERS, ask, timeout=attempts * timeout + _SLACK
@@ -111,6 +100,24 @@ def static_tool(
         return value
 
     return FunctionTool.from_schema(name, description, parameters or NO_PARAMETERS, answer)
+
+
+async def _ask(name: str, send: Callable[[], Awaitable[OutboundResponse]], attempts: int) -> Any:
+    """What the service answers, in up to so many attempts; raises ToolError when it does not."""
+    for attempt in range(1, attempts + 1):
+        try:
+            response = await send()
+        except OutboundError as error:
+            logger.warning("tool %s, attempt %d of %d: %s", name, attempt, attempts, error)
+            if error.retryable and attempt < attempts:
+                continue
+            raise ToolError(_explain(name, error)) from error
+        if response.ok:
+            return _result(name, response)
+        logger.warning("tool %s, attempt %d of %d: status %d", name, attempt, attempts, response.status)
+        if not (response.status in _RETRIED or response.status >= 500):
+            break
+    raise ToolError(f"{name} did not work: the service refused the request. Tell the user.")
 
 
 def _explain(name: str, error: OutboundError) -> str:
