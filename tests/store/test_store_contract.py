@@ -365,6 +365,28 @@ def test_eight_workers_claim_500_documents_once_each(open_it: Any, run_clean: An
     run_clean(main(), timeout=170)
 
 
+def test_finished_work_can_be_opened_again(open_it: Any, run_clean: Any) -> None:
+    async def main() -> None:
+        async with open_it() as store:
+            made = await store.create("calls", {"status": "failed"})
+            with pytest.raises(Conflict):
+                await store.reopen("calls", made["id"])
+            claimed = await store.claim("calls", owner="one", lease_seconds=10)
+            with pytest.raises(Conflict):
+                await store.reopen("calls", made["id"])
+            await store.complete("calls", claimed)
+            with pytest.raises(Conflict):
+                await store.reopen("calls", made["id"], where={"status": "busy"})
+            opened = await store.reopen("calls", made["id"], {"status": "queued"}, where={"status": "failed"})
+            assert (opened["status"], "completed_at" in opened) == ("queued", False)
+            with pytest.raises(NotFound):
+                await store.reopen("calls", "call_0")
+            again = await store.claim("calls", owner="two", lease_seconds=10)
+            assert (again["id"], again["attempts"]) == (made["id"], 2)
+
+    run_clean(main())
+
+
 def test_an_expired_lease_is_taken_over_and_its_holder_is_told(
     open_it: Any, run_clean: Any, clock: Any
 ) -> None:
@@ -499,6 +521,7 @@ def test_what_is_too_old_is_swept_but_no_work_and_no_event(open_it: Any, run_cle
             await store.create("assistants", {"name": "expires", "expires_at": clock.now + DAY})
             assert await store.sweep() == {}
             assert await store.sweep(clock.now + 2 * DAY) == {"assistants": 1}
+            assert await store.sweep(clock.now + 8 * DAY, skip=["calls"]) == {}
             assert await store.sweep(clock.now + 8 * DAY) == {"calls": 1}
             left = [document["name"] for document in (await store.find("calls")).items]
             assert sorted(left) == ["running", "undelivered"]

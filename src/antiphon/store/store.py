@@ -60,7 +60,7 @@ class Store:
         self.clock = clock
         self._collections = {collection.name: collection for collection in collections}
         self._keyring = Keyring.from_environment() if keyring is None else keyring
-        self._retention = {self._collection(name).name: age for name, age in (retention or {}).items()}
+        self.retention = {self._collection(name).name: age for name, age in (retention or {}).items()}
         self._migrations = migrations
 
     async def open(self) -> Self:
@@ -335,6 +335,32 @@ class Store:
         """Finish a claimed document: nobody can claim it any more; raises LeaseLost."""
         return await self._as_holder(collection, claimed, self._completion(), changes, emit)
 
+    async def reopen(
+        self,
+        collection: str,
+        id: str,
+        changes: Changes | Mapping[str, Any] | None = None,
+        *,
+        where: Where | None = None,
+        emit: Sequence[Mapping[str, Any]] = (),
+    ) -> Document:
+        """Make finished work claimable again, at once.
+
+        Raises:
+            NotFound: no such document.
+            Conflict: it is not finished, or `where` does not hold; nothing was changed.
+        """
+        kind = self._work(collection)
+        where = {**self._where(kind, where), "id": id, "completed_at": Range(gte=0)}
+        again = Changes(set={"claimable_at": self._now()}, unset=["completed_at"])
+        changed = await self.backend.modify(
+            kind, where, self._changes(kind, id, changes or {}, emit).plus(again)
+        )
+        if changed is None:
+            await self.get(collection, id)
+            raise Conflict(f"{collection} {id} is not finished, or not as expected")
+        return self._shown(kind, changed, reveal=False)
+
     def _completion(self) -> Changes:
         return Changes(set={"completed_at": self._now()}, unset=["lease", "claimable_at"])
 
@@ -393,20 +419,23 @@ class Store:
 
     # ---- upkeep
 
-    async def sweep(self, now: float | None = None) -> dict[str, int]:
+    async def sweep(self, now: float | None = None, *, skip: Iterable[str] = ()) -> dict[str, int]:
         """Remove what is too old: expired, deleted long ago, or past the collection's retention. Returns how many of each.
 
-        Work that is not complete and documents with events in their outbox stay.
+        Work that is not complete and documents with events in their outbox stay. Collections in `skip` stay as they are.
         """
         now = self._now() if now is None else now
         removed: dict[str, int] = {}
+        skipped = {self._collection(name).name for name in skip}
         for name, kind in self._collections.items():
+            if name in skipped:
+                continue
             keep: Where = {"outbox_due": None, **({"claimable_at": None} if kind.leased else {})}
             old: list[Where] = [
                 {"expires_at": Range(lte=now), **keep},
                 {"deleted_at": Range(lte=now - DELETED_KEPT), **keep},
             ]
-            if (age := self._retention.get(name)) is not None:
+            if (age := self.retention.get(name)) is not None:
                 old.append({"created_at": Range(lte=now - age), **keep})
             count = 0
             for where in old:
