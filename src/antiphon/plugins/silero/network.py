@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ...models.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    import onnxruntime  # type: ignore[import-untyped]
+    import onnxruntime
 
 Float32Array = NDArray[np.float32]
 

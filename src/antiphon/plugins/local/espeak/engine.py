@@ -221,7 +221,7 @@ def load() -> Engine:
 
 def _open() -> Engine:
     try:
-        import espeakng_loader  # type: ignore[import-untyped]
+        import espeakng_loader
 
         return Engine(ctypes.CDLL(espeakng_loader.get_library_path()), espeakng_loader.get_data_path())
     except (ImportError, OSError, RuntimeError) as error:

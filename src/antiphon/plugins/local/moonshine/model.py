@@ -147,7 +147,7 @@ def load() -> Model:
 
 def _open_model() -> Model:
     try:
-        import onnxruntime  # type: ignore[import-untyped]
+        import onnxruntime
     except ImportError as error:
         raise _missing("the package onnxruntime") from error
     package = find_spec("moonshine_voice")
