@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ USES: dict[Mode, tuple[str, ...]] = {
     Mode.PIPELINE: ("realtime", "tts"),
     Mode.REALTIME: ("realtime",),
 }
+_PATH = re.compile(r"[/\\]|\.\.|\.toml")
 _EXAMPLES = {
     "stt": '{"provider": "local", "model": "moonshine-tiny"}',
     "llm": '{"provider": "local", "model": "scripted:bank"}',
@@ -96,8 +98,13 @@ def create_model(kind: str, choice: ModelChoice) -> Any:
 
 
 def _check_model(kind: str, choice: ModelChoice) -> list[FieldProblem]:
+    # A path would let whoever may write assistants read files of the server.
+    if choice.provider.lower() == "local" and _PATH.search(f"{choice.model}:{choice.voice or ''}"):
+        return [FieldProblem(kind, "a local model is chosen by its name here, not by the path of a file")]
     try:
         create_model(kind, choice)
     except ConfigurationError as error:
         return [FieldProblem(kind, str(error))]
+    except (TypeError, ValueError) as error:
+        return [FieldProblem(f"{kind}.options", f"{choice.provider} does not take these options: {error}")]
     return []

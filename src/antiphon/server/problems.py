@@ -68,11 +68,12 @@ def install(app: FastAPI) -> None:
 
     async def validation(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
+        # The first part of a place is "query", "path" or "header".
         faults = [
-            {"where": ".".join(str(part) for part in fault["loc"]), "what": fault["msg"]}
+            {"field": ".".join(str(part) for part in fault["loc"][1:]), "message": fault["msg"]}
             for fault in error.errors()
         ]
-        detail = "; ".join(f"{fault['where']}: {fault['what']}" for fault in faults)
+        detail = "; ".join(f"{fault['field']}: {fault['message']}" for fault in faults)
         return Problem(422, "invalid_request", detail, errors=faults).response(request.url.path)
 
     async def unexpected(request: Request, error: Exception) -> Response:

@@ -31,15 +31,24 @@ class RateLimit:
         """
         client = _client(address)
         now = self._clock()
-        tokens, before = self._buckets.get(client, (self._burst, now))
-        tokens = min(self._burst, tokens + (now - before) * self._per_second)
+        tokens = self._tokens(client, now)
         allowed = tokens >= 1
         self._buckets[client] = (tokens - 1 if allowed else tokens, now)
         self._buckets.move_to_end(client)
         if len(self._buckets) > _MAX_ADDRESSES:
             self._buckets.popitem(last=False)
-        if allowed:
-            return 0.0
+        return 0.0 if allowed else self._until_one(tokens)
+
+    def wait(self, address: str) -> float:
+        """Seconds until a request would be allowed, without counting one; 0 when it would be now."""
+        tokens = self._tokens(_client(address), self._clock())
+        return 0.0 if tokens >= 1 else self._until_one(tokens)
+
+    def _tokens(self, client: str, now: float) -> float:
+        tokens, before = self._buckets.get(client, (self._burst, now))
+        return min(self._burst, tokens + (now - before) * self._per_second)
+
+    def _until_one(self, tokens: float) -> float:
         return (1 - tokens) / self._per_second if self._per_second else math.inf
 
 
