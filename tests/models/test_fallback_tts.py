@@ -141,7 +141,10 @@ def test_the_reply_after_a_failure_is_spoken_by_the_other_voice() -> None:
 def test_when_all_fail_the_causes_are_told_in_order() -> None:
     (failure,) = asyncio.run(speak(adapter(Voice("a", 1, [BOOM]), Voice("b", 2, [])), ONE))
     assert isinstance(failure, AllProvidersFailed)
-    assert [str(cause) for cause in failure.causes] == ["boom", f"b gave no audio for {ONE!r}"]
+    assert [str(cause) for cause in failure.causes] == [
+        "boom",
+        f"b gave no audio for a text of {len(ONE)} characters",
+    ]
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(16000, 1), (24000, 2), (8000, 2), (44100, 1)])

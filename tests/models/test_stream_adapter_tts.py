@@ -144,7 +144,7 @@ def test_no_audio_for_words_is_an_error(samples: int | None) -> None:
         if samples is not None:
             yield audio(0, samples)
 
-    with pytest.raises(ProviderError, match=r"gave no audio for 'Where are you\?'"):
+    with pytest.raises(ProviderError, match="gave no audio for a text of 14 characters"):
         asyncio.run(speak(Voice(scripts={"Where are you?": nothing}), "Where are you?"))
 
 

@@ -574,4 +574,7 @@ def test_log_records_name_their_job() -> None:
 
     name = play(scene)
     logger.info("outside")
-    assert [r.getMessage() for r in records] == [f"hello there [job={name} room=lobby]", "outside"]
+    assert [(r.getMessage(), getattr(r, "fields", {})) for r in records] == [
+        ("hello there", {"job": name, "room": "lobby"}),
+        ("outside", {}),
+    ]

@@ -6,38 +6,41 @@ import logging
 import os
 
 from ..models.errors import ConfigurationError
+from ..observability.log_format import LogFormat, log_handler
 from ..worker.log_fields import JobLogFields
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
-def set_up_logging(level: str) -> None:
-    """Write records to standard error, each with its job; on a terminal in colours.
+def set_up_logging(level: str, format: str | None = None) -> None:
+    """Write records to standard error, each with its call or job and without secrets; on a terminal in colours.
 
     Args:
         level: from which level on, in lower or upper case; `ANTIPHON_LOG_LEVEL` overrides it.
+        format: `text` or `json`; `ANTIPHON_LOG_FORMAT` overrides it.
 
     Raises:
-        ConfigurationError: there is no such level.
+        ConfigurationError: there is no such level or format.
     """
     level = os.environ.get("ANTIPHON_LOG_LEVEL") or level
     if level.lower() not in LEVELS:
         raise ConfigurationError(f"there is no log level {level!r}; the levels are {', '.join(LEVELS)}")
-    handler = _handler()
-    handler.addFilter(JobLogFields())
+    format = (os.environ.get("ANTIPHON_LOG_FORMAT") or format or "").lower() or None
+    if format not in (None, *LogFormat):
+        raise ConfigurationError(f"there is no log format {format!r}; the formats are {', '.join(LogFormat)}")
+    handler = log_handler(format)
+    # First, so that what it adds is looked at for secrets too.
+    handler.filters.insert(0, JobLogFields())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    # They tell of every packet and candidate.
-    for talkative in ("aioice", "aiortc", "asyncio"):
+    # They tell of every packet and candidate, and of every request with its address.
+    for talkative in (
+        "aioice",
+        "aiortc",
+        "asyncio",
+        "httpx",
+        "httpcore",
+        "pymongo",
+        "aiosqlite",
+        "opentelemetry",
+    ):
         logging.getLogger(talkative).setLevel(logging.WARNING)
-
-
-def _handler() -> logging.Handler:
-    from rich.console import Console
-    from rich.logging import RichHandler
-
-    console = Console(stderr=True)
-    if console.is_terminal:
-        return RichHandler(console=console, show_path=False, log_time_format="%H:%M:%S")
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    return handler

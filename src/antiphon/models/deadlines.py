@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaita
 from contextlib import aclosing
 from typing import Any, Generic, TypeVar
 
-from .errors import ProviderTimeout
+from .errors import ProviderTimeout, describe
 from .llm import ChatChunk, LLMStream
 from .tokenize import SentenceSplitter
 from .tts import ChunkedStream, SynthesizedAudio, SynthesizeStream
@@ -104,7 +104,7 @@ async def close_within(closing: Awaitable[Any], what: str, seconds: float = CLOS
         async with scope:
             await closing
     except Exception as error:  # whatever it is, the thing is given up anyway
-        reason = f"took more than {seconds:g} s" if scope.expired() else f"failed: {error!r}"
+        reason = f"took more than {seconds:g} s" if scope.expired() else f"failed: {describe(error)}"
         logger.warning("closing %s %s", what, reason)
 
 

@@ -59,3 +59,15 @@ class ToolError(AntiphonError):
 
 class StopResponse(AntiphonError):
     """Raised in `on_user_turn_completed` or a tool: no reply is wanted."""
+
+
+def describe(error: BaseException) -> str:
+    """What a log may say of an error.
+
+    Our own errors and the system's speak for themselves. Of others, and of what a tool tells the model, it is the kind
+    alone: code that handles words fails with words, and no log above level DEBUG may quote a conversation.
+    """
+    ours = isinstance(error, AntiphonError) and not isinstance(error, ToolError | StopResponse)
+    if (ours or isinstance(error, OSError)) and (words := str(error)):
+        return words
+    return f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")

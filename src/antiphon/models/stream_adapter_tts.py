@@ -167,7 +167,8 @@ class SentenceStream(SynthesizeStream):
             raise request.error
         if first:
             raise ProviderError(
-                f"{self._tts.label} gave no audio for {request.text!r}", provider=self._tts.label
+                f"{self._tts.label} gave no audio for a text of {len(request.text)} characters",
+                provider=self._tts.label,
             )
 
     async def _fetch(self, request: _Request) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from ..audio import AudioFrame
 from ..models.chat_context import ChatContext
-from ..models.errors import ConfigurationError
+from ..models.errors import ConfigurationError, describe
 from ..models.llm import LLM, ToolChoice
 from ..models.stt import STT
 from ..models.tools import FunctionTool, function_tool
@@ -438,7 +438,7 @@ class AgentSession(Generic[UserdataT]):
             async with asyncio.timeout(self.options.close_timeout):
                 await closing
         except Exception as error:
-            logger.warning("closing %s failed: %r", what, error)
+            logger.warning("closing %s failed: %s", what, describe(error))
 
     def _task_failed(self, error: BaseException) -> None:
         logger.error("a task of the session failed", exc_info=error)

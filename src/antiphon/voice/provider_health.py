@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from ..models.errors import ConfigurationError
+from ..models.errors import ConfigurationError, describe
 from ..models.tts import TTS
 from .events import ErrorOccurred, SessionEvent
 from .options import SessionOptions
@@ -47,7 +47,13 @@ class ProviderHealth:
         count = self._failures[kind] = self._failures.get(kind, 0) + 1
         enough = count >= (limit or self._options.max_unrecoverable_errors)
         last = enough or isinstance(error, ConfigurationError)
-        logger.error("%s failed (%d in a row): %s", kind, count, error, exc_info=logger.isEnabledFor(10))
+        logger.error(
+            "%s failed (%d in a row): %s",
+            kind,
+            count,
+            describe(error),
+            exc_info=error if logger.isEnabledFor(logging.DEBUG) else None,
+        )
         self._emit(SessionEvent.ERROR, ErrorOccurred(error, source=kind, recoverable=not last))
         if last:
             self._give_up(error)

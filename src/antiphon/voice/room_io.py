@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..models.errors import ConfigurationError
+from ..models.errors import ConfigurationError, describe
 from ..rooms import (
     Participant,
     ParticipantKind,
@@ -238,7 +238,7 @@ class RoomIO:
                     async with asyncio.timeout(PUBLISH_TIMEOUT):
                         await self._room.publish_data(message, topic=TOPIC)
                 except (TimeoutError, OSError, RuntimeError, RoomDisconnected) as error:
-                    logger.warning("a message did not reach the room: %r", error)
+                    logger.warning("a message did not reach the room: %s", describe(error))
             self._outbox_filled.clear()
             await self._outbox_filled.wait()
 

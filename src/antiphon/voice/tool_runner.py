@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..models.chat_context import ChatMessage, ToolCall
-from ..models.errors import AntiphonError, StopResponse, ToolError
+from ..models.errors import AntiphonError, StopResponse, ToolError, describe
 from ..models.tools import FunctionTool, RunContext, ToolArgumentError, tool_output_text
 from ..turns import ToolFinished, ToolStarted
 from .agent import Agent
@@ -121,7 +121,9 @@ class ToolRunner:
             return f"{call.name} did not finish within {limit:g} seconds.", True, None, False
         except Exception as error:
             expected = isinstance(error, AntiphonError)
-            logger.error("tool %s failed: %s", call.name, error, exc_info=None if expected else error)
+            logger.error(
+                "tool %s failed: %s", call.name, describe(error), exc_info=None if expected else error
+            )
             self._conversation.emit(SessionEvent.ERROR, ErrorOccurred(error, source=f"tool {call.name}"))
             return FAILED, True, None, False
         return (*_read_result(result), False)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from ..deadlines import close_within
-from ..errors import AllProvidersFailed, ConfigurationError, ProviderError
+from ..errors import AllProvidersFailed, ConfigurationError, ProviderError, describe
 
 logger = logging.getLogger(__name__)
 
@@ -152,12 +152,12 @@ class ProviderChain(Generic[ProviderT]):
         health.failures += 1
         delay = self._back_off.delay(health.failures)
         health.retry_at = self._now() + delay
-        logger.warning("%s failed, left alone for %.1f s: %s", provider.label, delay, error or repr(error))
+        logger.warning("%s failed, left alone for %.1f s: %s", provider.label, delay, describe(error))
         if health.failures == 1:
             self._announce(AvailabilityChanged(provider.label, False, error, delay))
 
     def all_failed(self, what: str, causes: list[BaseException]) -> AllProvidersFailed:
-        reasons = "; ".join(str(cause) or repr(cause) for cause in causes)
+        reasons = "; ".join(describe(cause) for cause in causes)
         return AllProvidersFailed(f"no provider {what}: {reasons}", causes)
 
     async def prewarm(self) -> None:
@@ -198,6 +198,6 @@ def as_provider_error(error: Exception, provider: str) -> ProviderError:
     """The error itself, or a `ProviderError` in place of what a vendor's code let through."""
     if isinstance(error, ProviderError):
         return error
-    wrapped = ProviderError(f"{provider} failed: {error!r}", provider=provider)
+    wrapped = ProviderError(f"{provider} failed: {describe(error)}", provider=provider)
     wrapped.__cause__ = error
     return wrapped

@@ -145,7 +145,9 @@ class FallbackSpeech(ChunkedStream):
                         self._given += piece.frame.samples.size
                         yield piece
                 if not self._given and not self._closed and any(c.isalnum() for c in self._text):
-                    raise ProviderError(f"{label} gave no audio for {self._text!r}", provider=label)
+                    raise ProviderError(
+                        f"{label} gave no audio for a text of {len(self._text)} characters", provider=label
+                    )
                 chain.worked(attempt.provider)
                 return
             except Exception as error:  # whatever a vendor's code raises, the next vendor may do better
