@@ -17,6 +17,7 @@ _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 _SECRET_NAME = re.compile(r"api[-_]?key|secret|password|token$|authorization", re.IGNORECASE)
 
 Text = Annotated[str, Field(max_length=2000)]
+Example = Annotated[str, Field(max_length=200)]
 Level = Annotated[float, Field(ge=-90, le=-6)]
 # A bare name: a path would let whoever may write assistants read files of the server.
 SoundName = Annotated[str, Field(pattern=r"^(room_tone|typing|[A-Za-z0-9][A-Za-z0-9_-]{0,95}\.wav)$")]
@@ -215,6 +216,9 @@ class Assistant(Document):
     end_call_webhook: EndCallWebhook | None = None
     recording: bool = True
     public: bool = False
+    examples: Annotated[list[Example], Field(max_length=10), AfterValidator(_check_texts)] = Field(
+        default_factory=list
+    )
 
     @model_validator(mode="after")
     def _each_tool_once(self) -> Self:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..assistants.function_tools import FunctionTools, described
 from ..models.errors import ConfigurationError
 from ..models.llm import LLM
 from ..models.outbound_http import OutboundPolicy
@@ -164,7 +165,11 @@ def make_plan(assistant: Assistant, direction: CallDirection, *, text_only: bool
 
 
 def make_tool(
-    definition: ToolDefinition, call: Mapping[str, Any], *, policy: OutboundPolicy | None = None
+    definition: ToolDefinition,
+    call: Mapping[str, Any],
+    *,
+    policy: OutboundPolicy | None = None,
+    functions: FunctionTools | None = None,
 ) -> FunctionTool:
     """The tool of a document.
 
@@ -172,10 +177,14 @@ def make_tool(
         definition: the document.
         call: what a web service may know of the call.
         policy: where requests may go.
+        functions: the Python functions of this call; tools that share state come from the same one.
 
     Raises:
-        ConfigurationError: its secret or its schema does not do.
+        ConfigurationError: its secret or its schema does not do, or its function is not installed.
     """
+    if definition.function is not None:
+        tool = (functions or FunctionTools()).get(definition.function.name)
+        return described(tool, definition.name, definition.description)
     if definition.static is not None:
         return static_tool(
             definition.name, definition.description, definition.static.value, definition.parameters

@@ -1,4 +1,4 @@
-"""The tool document: a tool without Python, either a web service or a fixed answer."""
+"""The tool document: a web service, a fixed answer, or a Python function that the operator installed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from ..assistants.function_tools import check_function_tool
+from ..models.errors import ConfigurationError
 from .document import SECRET, Document, Secret, SecretHeaders, Url
 
 _TYPES = frozenset({"string", "number", "integer", "boolean", "object", "array", "null"})
@@ -92,8 +94,24 @@ class StaticExecution(Document):
     value: Any = Field()
 
 
+def _check_function(name: str) -> str:
+    try:
+        check_function_tool(name)
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from None
+    return name
+
+
+class FunctionExecution(Document):
+    """The tool is a Python function of this installation, as `"bank/get_balance"`; it brings its own parameters."""
+
+    name: Annotated[
+        str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}/[A-Za-z0-9_-]{1,64}$"), AfterValidator(_check_function)
+    ]
+
+
 class ToolDefinition(Document):
-    """A tool as it is stored and as the REST interface takes it: exactly one of `webhook` and `static`."""
+    """A tool as it is stored and as the REST interface takes it: exactly one of `webhook`, `static` and `function`."""
 
     name: str = Field(pattern=r"^[a-z_][a-z0-9_]{0,63}$")
     description: str = Field(min_length=1, max_length=1024, pattern=r"\S")
@@ -102,9 +120,12 @@ class ToolDefinition(Document):
     )
     webhook: WebhookExecution | None = None
     static: StaticExecution | None = None
+    function: FunctionExecution | None = None
 
     @model_validator(mode="after")
     def _does_one_thing(self) -> Self:
-        if (self.webhook is None) == (self.static is None):
-            raise ValueError("give exactly one of webhook and static")
+        if sum(kind is not None for kind in (self.webhook, self.static, self.function)) != 1:
+            raise ValueError("give exactly one of webhook, static and function")
+        if self.function is not None and self.parameters.get("properties"):
+            raise ValueError("parameters belong to the function; leave them out")
         return self
