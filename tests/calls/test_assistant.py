@@ -89,6 +89,7 @@ def test_defaults() -> None:
         "end_call_webhook": None,
         "recording": True,
         "public": False,
+        "examples": [],
     }
     interaction = assistant.interaction
     assert (interaction.silence.enabled, interaction.silence.interval_seconds, interaction.silence.count) == (
