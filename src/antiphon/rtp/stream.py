@@ -1,0 +1,424 @@
+"""The audio of one call, both ways: datagrams in, 20 ms frames out; frames in, datagrams out. No sockets and no clock.
+
+Where packets may come from follows the rule against stolen media ("RTP bleed"): the stream accepts the address of the SDP, and may
+move once to another address within the networks of the trunk, before anything valid came or after the far end offered anew; then it
+is locked.
+
+Sources: RFC 3550, RFC 3551, RFC 3711, RFC 4733; RFC 7362 (latching); CVE-2017-14099 on what goes wrong with it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..audio.frame import Int16Array
+from .codecs import FRAME_SECONDS, CodecInfo, create_coder
+from .concealment import Concealment
+from .dtmf import DtmfReceiver, DtmfSender, serialize_event
+from .jitter_buffer import Gap, GapKind, JitterBuffer
+from .packet import MalformedPacket, RtpPacket, is_rtcp, parse_rtp, serialize_rtp
+from .rtcp import (
+    INTERVAL,
+    ReceptionStatistics,
+    SentCount,
+    estimated_mos,
+    parse_rtcp,
+    round_trip,
+    serialize_report,
+)
+from .srtp import SrtpContext, SrtpKey
+
+Address = tuple[str, int]
+
+COMFORT_NOISE = 13
+_QUIET = 200  # of 32767: below, a skipped packet is not heard
+_SAME_SSRC_TO_LATCH = 2
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSettings:
+    """What offer and answer agreed on.
+
+    Attributes:
+        codec: what is sent, and expected.
+        payload_type: of the codec in packets that we send.
+        receive: payload types that may come, with their codecs.
+        dtmf_send: payload type of the keys that we send; None: the far end takes none.
+        dtmf_receive: payload types of keys that may come.
+        dtmf_clock: ticks a second of telephone events.
+        remote: where to send; None: nowhere yet.
+        remote_rtcp: where reports go; None: one port above, or the same with `rtcp_mux`.
+        rtcp_mux: reports share the port of the audio.
+        sending: we may send (not on hold by either side).
+        receiving: the far end may send.
+        send_key, receive_key: with SRTP.
+        media_networks: from where media may come beside `remote`; empty: from anywhere, once.
+    """
+
+    codec: CodecInfo
+    payload_type: int
+    receive: dict[int, CodecInfo]
+    dtmf_send: int | None = None
+    dtmf_receive: frozenset[int] = frozenset()
+    dtmf_clock: int = 8000
+    remote: Address | None = None
+    remote_rtcp: Address | None = None
+    rtcp_mux: bool = False
+    sending: bool = True
+    receiving: bool = True
+    send_key: SrtpKey | None = None
+    receive_key: SrtpKey | None = None
+    media_networks: Sequence[str] = ()
+
+
+@dataclass(slots=True)
+class Received:
+    """What a datagram meant: whether it was valid audio of the call, and the key that it began."""
+
+    valid: bool = False
+    key: str | None = None
+
+
+@dataclass(slots=True)
+class Refusals:
+    """Datagrams that were not taken, by reason."""
+
+    malformed: int = 0
+    source: int = 0
+    payload_type: int = 0
+
+
+@dataclass(slots=True)
+class _Sending:
+    ssrc: int = field(default_factory=lambda: secrets.randbits(32))
+    sequence: int = field(default_factory=lambda: secrets.randbits(15))
+    timestamp: int = field(default_factory=lambda: secrets.randbits(31))
+    marker: bool = True
+    key_timestamp: int = 0
+    count: SentCount = field(default_factory=SentCount)
+
+
+class RtpStream:
+    """One call. Times are seconds on the clock of `now`, except where they are called wall time."""
+
+    def __init__(self, settings: StreamSettings, *, cname: str = "antiphon") -> None:
+        """Begin with what was agreed on.
+
+        Raises:
+            ConfigurationError: a package for the codec or for SRTP is missing.
+        """
+        self.refusals = Refusals()
+        self.last_received: float | None = None
+        self.received = 0
+        self._cname = cname
+        self._sending = _Sending()
+        self._keys = DtmfReceiver()
+        self._next_report = 0.0
+        self._round_trip: float | None = None
+        self._far_loss = 0.0
+        self._far_jitter = 0.0
+        self._latched: Address | None = None
+        self._candidate: tuple[Address, int, int] | None = None
+        self._quiet = False
+        self.settings = settings
+        self._use_codec()
+        self._use_keys()
+
+    def configure(self, settings: StreamSettings) -> None:
+        """Take what a new offer and answer agreed on; our SSRC and numbers go on."""
+        before, self.settings = self.settings, settings
+        if before.remote != settings.remote:
+            self._latched, self._candidate = None, None
+        if before.codec != settings.codec or before.dtmf_clock != settings.dtmf_clock:
+            self._use_codec()
+        if (before.send_key, before.receive_key) != (settings.send_key, settings.receive_key):
+            self._use_keys()
+        self._networks = tuple(ipaddress.ip_network(text) for text in settings.media_networks)
+
+    def _use_codec(self) -> None:
+        codec, clock = self.settings.codec, self.settings.dtmf_clock
+        self._coder = create_coder(codec)
+        self._decoders = {codec.name: self._coder}
+        self._jitter = JitterBuffer(codec.clock_rate)
+        self._statistics = ReceptionStatistics(codec.clock_rate)
+        self._concealment = Concealment(codec.sample_rate)
+        self._dtmf = DtmfSender(clock, interval=round(FRAME_SECONDS * clock))
+        self._spare: Int16Array = np.zeros(0, dtype=np.int16)
+
+    def _use_keys(self) -> None:
+        sending, receiving = self.settings.send_key, self.settings.receive_key
+        self._protect = SrtpContext(sending, inbound=False) if sending else None
+        self._unprotect = SrtpContext(receiving, inbound=True) if receiving else None
+        self._networks = tuple(ipaddress.ip_network(text) for text in self.settings.media_networks)
+
+    @property
+    def frame_samples(self) -> int:
+        """Samples of a frame of 20 ms."""
+        return round(self.settings.codec.sample_rate * FRAME_SECONDS)
+
+    @property
+    def target(self) -> Address | None:
+        """Where audio goes: to where it comes from, once that is known."""
+        return self._latched or self.settings.remote
+
+    @property
+    def rtcp_target(self) -> Address | None:
+        if self.settings.remote_rtcp is not None:
+            return self.settings.remote_rtcp
+        target = self.target
+        if target is None or self.settings.rtcp_mux:
+            return target
+        return target[0], target[1] + 1
+
+    # -- what comes ----------------------------------------------------------------------------------------------------
+
+    def receive(self, datagram: bytes, source: Address, now: float) -> Received:
+        """Take a datagram from the audio port; what does not belong to the call is counted and dropped."""
+        if is_rtcp(datagram):
+            self.receive_rtcp(datagram, source, now)
+            return Received()
+        try:
+            if self._unprotect is not None:
+                datagram = self._unprotect.unprotect(datagram)
+            packet = parse_rtp(datagram)
+        except MalformedPacket:
+            self.refusals.malformed += 1
+            return Received()
+        known = packet.payload_type in self.settings.receive
+        event = packet.payload_type in self.settings.dtmf_receive
+        if not known and not event and packet.payload_type != COMFORT_NOISE:
+            self.refusals.payload_type += 1
+            return Received()
+        if not self._admits(source, packet):
+            self.refusals.source += 1
+            return Received()
+        return self._take(packet, event, now)
+
+    def _take(self, packet: RtpPacket, event: bool, now: float) -> Received:
+        key = None
+        try:
+            if event:
+                key = self._keys.receive(packet)
+            elif packet.payload_type != COMFORT_NOISE:
+                self._push(packet, now)
+        except MalformedPacket:
+            self.refusals.malformed += 1
+            return Received()
+        self.last_received = now
+        self.received += 1
+        return Received(True, key)
+
+    def _push(self, packet: RtpPacket, now: float) -> None:
+        codec = self.settings.receive[packet.payload_type]
+        coder = self._decoders.get(codec.name)
+        if coder is None:
+            coder = self._decoders[codec.name] = create_coder(codec)
+        length = coder.length(packet.payload)
+        self._statistics.receive(packet, now)
+        if self.settings.receiving:
+            self._jitter.push(packet, length, now)
+
+    def _admits(self, source: Address, packet: RtpPacket) -> bool:
+        expected = self.target
+        if source == expected:
+            if self._latched is None:
+                self._latched = source
+            return True
+        if self._latched is not None or not self._may_move_to(source[0]):
+            return False
+        # A few packets of one SSRC from one place, so that one forged packet moves nothing.
+        before = self._candidate
+        count = before[2] + 1 if before is not None and before[:2] == (source, packet.ssrc) else 1
+        self._candidate = (source, packet.ssrc, count)
+        if count < _SAME_SSRC_TO_LATCH:
+            return False
+        self._latched = source
+        return True
+
+    def _may_move_to(self, host: str) -> bool:
+        if not self._networks:
+            return True
+        address = ipaddress.ip_address(host)
+        remote = self.settings.remote
+        return (remote is not None and host == remote[0]) or any(address in one for one in self._networks)
+
+    def receive_rtcp(
+        self, datagram: bytes, source: Address, now: float, wall_time: float | None = None
+    ) -> None:
+        """Take a datagram from the port of reports."""
+        target = self.rtcp_target
+        if target is None or source[0] != target[0]:
+            self.refusals.source += 1
+            return
+        try:
+            if self._unprotect is not None:
+                datagram = self._unprotect.unprotect_rtcp(datagram)
+            reports = parse_rtcp(datagram)
+        except MalformedPacket:
+            self.refusals.malformed += 1
+            return
+        for report in reports:
+            self._statistics.receive_report(report, now)
+            for block in report.blocks:
+                if block.ssrc != self._sending.ssrc:
+                    continue
+                self._far_loss = block.lost / max(1, self._sending.count.packets)
+                self._far_jitter = block.jitter / self.settings.codec.clock_rate
+                if wall_time is not None:
+                    self._round_trip = round_trip(block, wall_time)
+
+    # -- what is played ------------------------------------------------------------------------------------------------
+
+    def next_payload(self, now: float) -> tuple[CodecInfo, bytes] | None:
+        """The payload that is exactly the next frame, when nothing has to be made up or cut; for batched decoding.
+
+        None: `pull` makes the frame. Otherwise hand the decoded frame to `played`.
+        """
+        if self._spare.size or self._concealment.active:
+            return None
+        item = self._jitter.pop(now, quiet=self._quiet)
+        if isinstance(item, Gap):
+            self._spare = self._fill(item)
+            return None
+        codec = self.settings.receive[item.payload_type]
+        if codec.silence is not None and len(item.payload) == self.frame_samples:
+            return codec, item.payload
+        self._append(item)
+        return None
+
+    def played(self, frame: Int16Array) -> None:
+        """What `next_payload` gave was decoded to `frame`."""
+        self._concealment.heard(frame)
+        self._quiet = int(frame[::8].max(initial=0)) < _QUIET
+
+    def pull(self, now: float) -> Int16Array:
+        """The next 20 ms of the far end."""
+        size = self.frame_samples
+        while self._spare.size < size:
+            item = self._jitter.pop(now, quiet=self._quiet)
+            if isinstance(item, Gap):
+                self._spare = np.concatenate([self._spare, self._fill(item)])
+            else:
+                self._append(item)
+        frame, self._spare = self._spare[:size], self._spare[size:]
+        self._quiet = int(frame[::8].max(initial=0)) < _QUIET
+        return frame
+
+    def _append(self, packet: RtpPacket) -> None:
+        coder = self._decoders[self.settings.receive[packet.payload_type].name]
+        try:
+            samples = coder.decode(packet.payload)
+        except MalformedPacket:
+            self.refusals.malformed += 1
+            samples = self._concealment.conceal(self.frame_samples)
+        else:
+            if samples.size:
+                samples = self._concealment.heard(samples)
+            else:
+                samples = self._concealment.silence(self.frame_samples)
+        self._spare = np.concatenate([self._spare, samples])
+
+    def _fill(self, gap: Gap) -> Int16Array:
+        codec = self.settings.codec
+        count = max(1, gap.length * codec.sample_rate // codec.clock_rate)
+        if gap.kind is GapKind.LOST:
+            return self._concealment.conceal(count)
+        return self._concealment.silence(count)
+
+    # -- what goes -----------------------------------------------------------------------------------------------------
+
+    def press(self, keys: str) -> None:
+        """Send keys. Raises ValueError for what is no key or when the far end takes none."""
+        if self.settings.dtmf_send is None:
+            raise ValueError("the far end takes no keys in RTP")
+        self._dtmf.press(keys)
+
+    @property
+    def pressing(self) -> bool:
+        return self._dtmf.active
+
+    def encode(self, frame: Int16Array) -> bytes:
+        """The payload of a frame; where it is not made for many calls at once."""
+        return self._coder.encode(frame)
+
+    def packet(self, payload: bytes) -> bytes | None:
+        """The datagram for this interval of 20 ms, or None when nothing is sent; keys go before audio.
+
+        Call it once for each interval: it counts the time.
+        """
+        state, settings = self._sending, self.settings
+        ticks = round(FRAME_SECONDS * settings.codec.clock_rate)
+        timestamp, state.timestamp = state.timestamp, (state.timestamp + ticks) & 0xFFFFFFFF
+        if not settings.sending:
+            state.marker = True
+            return None
+        if self._dtmf.active:
+            event, first = self._dtmf.step()
+            if event is not None and settings.dtmf_send is not None:
+                if first:
+                    state.key_timestamp = timestamp
+                state.marker = first
+                return self._datagram(settings.dtmf_send, state.key_timestamp, serialize_event(event))
+        if not payload:
+            state.marker = True
+            return None
+        return self._datagram(settings.payload_type, timestamp, payload)
+
+    def _datagram(self, payload_type: int, timestamp: int, payload: bytes) -> bytes:
+        state = self._sending
+        datagram = serialize_rtp(
+            RtpPacket(payload_type, state.sequence, timestamp, state.ssrc, payload, state.marker)
+        )
+        state.marker = False
+        state.sequence = (state.sequence + 1) & 0xFFFF
+        state.count.packets += 1
+        state.count.octets += len(payload)
+        state.count.timestamp = timestamp
+        return datagram if self._protect is None else self._protect.protect(datagram)
+
+    def report(self, now: float, wall_time: float, *, goodbye: bool = False) -> bytes | None:
+        """The RTCP packet that is due, or None."""
+        if not goodbye and now < self._next_report:
+            return None
+        # Spread, so that calls that began together do not report together (RFC 3550 section 6.2).
+        self._next_report = now + INTERVAL * (0.5 + secrets.randbelow(1000) / 1000)
+        datagram = serialize_report(
+            self._sending.ssrc,
+            self._cname,
+            sent=self._sending.count,
+            block=self._statistics.block(now),
+            wall_time=wall_time,
+            goodbye=goodbye,
+        )
+        return datagram if self._protect is None else self._protect.protect_rtcp(datagram)
+
+    def statistics(self) -> dict[str, float | int | str | None]:
+        """For the call's record: counts, loss as a share, jitter and round trip in seconds, estimated MOS of both ways."""
+        codec, buffer = self.settings.codec, self._jitter.statistics
+        wideband = codec.sample_rate > 8000
+        expected = self._statistics.expected
+        bridged = buffer.concealed / max(1, buffer.concealed + buffer.received)
+        way = (self._round_trip or 0.0) / 2
+        return {
+            "codec": codec.name,
+            "packets_sent": self._sending.count.packets,
+            "packets_received": self.received,
+            "packets_lost": max(0, self._statistics.lost),
+            "loss": max(0, self._statistics.lost) / expected if expected else 0.0,
+            "late": buffer.late,
+            "duplicates": buffer.duplicates,
+            "concealed": buffer.concealed,
+            "jitter": round(self._statistics.jitter, 5),
+            "jitter_buffer": round(self._jitter.target, 4),
+            "round_trip": self._round_trip,
+            "far_loss": self._far_loss,
+            "far_jitter": round(self._far_jitter, 5),
+            "mos": round(estimated_mos(bridged, way + self._jitter.target, wideband=wideband), 2),
+            "far_mos": round(estimated_mos(max(0.0, self._far_loss), way + 0.06, wideband=wideband), 2),
+            "refused": self.refusals.malformed + self.refusals.source + self.refusals.payload_type,
+        }
