@@ -141,6 +141,7 @@ def test_a_deleted_document_is_hidden_and_swept_later(open_it: Any, run_clean: A
             assert await store.sweep() == {"assistants": 1}
 
             other = await store.create("assistants", {"name": "a"})
+            await store.delete("assistants", other["id"])
             await store.delete("assistants", other["id"], hard=True)
             with pytest.raises(NotFound):
                 await store.get("assistants", other["id"], include_deleted=True)

@@ -253,7 +253,8 @@ class Store:
     async def delete(
         self, collection: str, id: str, *, hard: bool = False, expected_version: int | None = None
     ) -> None:
-        """Delete a document: hidden at once, its unique values free again, removed by `sweep` later; with `hard`, now.
+        """Delete a document: hidden at once, its unique values free again, removed by `sweep` later; with `hard`, now, also one
+        that is hidden already.
 
         Raises:
             NotFound: no such document.
@@ -261,7 +262,9 @@ class Store:
         """
         kind = self._collection(collection)
         where = {
-            **self._where(kind, {} if expected_version is None else {"version": expected_version}),
+            **self._where(
+                kind, {} if expected_version is None else {"version": expected_version}, include_deleted=hard
+            ),
             "id": id,
         }
         if hard:
