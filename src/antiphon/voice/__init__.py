@@ -22,7 +22,7 @@ from .events import (
     UserInputTranscribed,
     UserStateChanged,
 )
-from .latency import TurnLatency
+from .latency import ModelRequest, TurnLatency
 from .options import SessionOptions
 from .room_io import AudioInputOptions, NoiseCancellationParams, RoomOptions
 from .speech_handle import SpeechHandle
@@ -39,6 +39,7 @@ __all__ = [
     "FalseInterruption",
     "FunctionToolsExecuted",
     "MetricsCollected",
+    "ModelRequest",
     "ModelSettings",
     "NoiseCancellationParams",
     "RoomOptions",

@@ -211,7 +211,7 @@ class Conversation:
     def _enqueue(self, reply: Reply, *, stopgap: bool = False) -> None:
         self.register(reply)
         reply.latency.mark("end_of_turn", self.clock.now())
-        self.emit(SessionEvent.SPEECH_CREATED, SpeechCreated(reply.handle, reply.source))
+        self.emit(SessionEvent.SPEECH_CREATED, SpeechCreated(reply.handle, reply.source, reply.latency))
         self.driver.dispatch(ReplyQueued(reply.id, reply.handle.allow_interruptions, stopgap))
         if reply.id in self._replies:
             reply.authorise()
@@ -227,7 +227,7 @@ class Conversation:
 
     def begin(self, reply: Reply) -> None:
         """Let a registered reply be generated, if it is not already, and heard."""
-        self.emit(SessionEvent.SPEECH_CREATED, SpeechCreated(reply.handle, reply.source))
+        self.emit(SessionEvent.SPEECH_CREATED, SpeechCreated(reply.handle, reply.source, reply.latency))
         reply.authorise()
         if reply.task is None:
             self.start(reply)

@@ -78,19 +78,21 @@ class ConversationItemAdded:
 
 @dataclass(frozen=True)
 class ToolExecuted:
-    """One tool ran; `output` is what the model reads."""
+    """One tool ran; `output` is what the model reads, `started_at` is in seconds of session time."""
 
     call: ToolCall
     output: str
     is_error: bool
     duration: float
+    started_at: float = 0.0
 
 
 @dataclass(frozen=True)
 class FunctionToolsExecuted:
-    """The tools that one model answer asked for have run."""
+    """The tools that one model answer asked for have run; `reply` names the answer as its `TurnLatency` does."""
 
     tools: list[ToolExecuted]
+    reply: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,8 +104,11 @@ class RunningToolsChanged:
 
 @dataclass(frozen=True)
 class SpeechCreated:
+    """The agent is about to say something; `latency` fills with times until the handle is done."""
+
     speech_handle: SpeechHandle
     source: Literal["turn", "say", "generate_reply"]
+    latency: TurnLatency | None = None
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 # The stages of a reply in the order in which they end, when nothing is speculative.
 STAGES = ("vad", "transcript", "end_of_turn", "llm_first_token", "tts_first_audio", "first_audio_out")
+
+
+@dataclass
+class ModelRequest:
+    """One request to a language model or a voice, with times in seconds of session time.
+
+    Attributes:
+        kind: `"llm"` or `"tts"`.
+        label: which model, as in `"openai/gpt-4o-mini"`.
+        started: when it was asked; for a voice, when it had its first text.
+        first: its first token or audio.
+        ended: the end of its answer; None while it runs, and of a voice that was cut off.
+        error: what failed, as the name of an exception's class.
+        prompt_tokens: as the model counts them; 0 when it does not say.
+        completion_tokens: the same of its answer.
+    """
+
+    kind: Literal["llm", "tts"]
+    label: str
+    started: float
+    first: float | None = None
+    ended: float | None = None
+    error: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
 
 
 @dataclass
@@ -18,6 +44,7 @@ class TurnLatency:
         marks: stage name to time. A stage of a speculative reply may end before the turn does.
         interrupted: the reply was cut short.
         answers_turn: somebody waited for it: it is no greeting or announcement.
+        requests: what models were asked for it, in order.
     """
 
     reply: str
@@ -25,10 +52,17 @@ class TurnLatency:
     marks: dict[str, float] = field(default_factory=dict)
     interrupted: bool = False
     answers_turn: bool = False
+    requests: list[ModelRequest] = field(default_factory=list)
 
     def mark(self, stage: str, at: float) -> None:
         """Note the first time that a stage ended."""
         self.marks.setdefault(stage, at)
+
+    def request(self, kind: Literal["llm", "tts"], label: str, at: float) -> ModelRequest:
+        """Note that a model was asked."""
+        request = ModelRequest(kind, label, at)
+        self.requests.append(request)
+        return request
 
     @property
     def start(self) -> float | None:

@@ -199,6 +199,7 @@ class Reply:
         """
         options, clock = self._conversation.options, self._conversation.clock
         node = self.agent.llm_node(context.copy(), self.tools, ModelSettings(tool_choice))
+        request = self.latency.request("llm", self._llm_label, clock.now())
         limit = options.llm_first_token_timeout
         deadline = asyncio.timeout(limit)
         try:
@@ -206,18 +207,26 @@ class Reply:
                 async for piece in pieces:
                     limit = options.llm_stall_timeout
                     deadline.reschedule(clock.loop_time(clock.now() + limit))
+                    if request.first is None:
+                        request.first = clock.now()
                     if isinstance(piece, ChatChunk):
                         calls.extend(piece.tool_calls or ())
+                        if piece.usage is not None:
+                            request.prompt_tokens = piece.usage.prompt_tokens
+                            request.completion_tokens = piece.usage.completion_tokens
                         piece = piece.delta
                     if piece:
                         self.latency.mark("llm_first_token", clock.now())
                         feed.put(piece)
-        except TimeoutError as error:
-            if not deadline.expired():
+        except Exception as error:
+            request.error = type(error).__name__
+            if not isinstance(error, TimeoutError) or not deadline.expired():
                 raise
             raise ProviderTimeout(
                 f"{self._llm_label} sent nothing for {limit:g} seconds", provider=self._llm_label
             ) from error
+        finally:
+            request.ended = clock.now()
         if not calls and not any(segment.text for segment in self.segments):
             raise ProviderError(f"{self._llm_label} gave an empty answer", provider=self._llm_label)
 

@@ -11,6 +11,7 @@ from ..models.errors import ProviderError, ProviderTimeout
 from ..models.stt import WordInfo
 from ..models.tts import SynthesizedAudio
 from .agent import ModelSettings, overrides
+from .latency import ModelRequest
 from .speech_segment import SpeechSegment
 from .text_feed import TextFeed
 
@@ -35,12 +36,16 @@ class Synthesis:
         self._audio = audio
         self._resampler: Resampler | None = None
         self._announced = False
+        self._request: ModelRequest | None = None
+        segment.feed.on_first = self._ask
 
     async def run(self) -> None:
         """Synthesise, once that is allowed, until the text ends. A failure is spoken about, never raised."""
         conversation, segment, reply = self._conversation, self._segment, self._reply
         shown = self._show_otherwise()
         await reply.may_synthesise.wait()
+        if segment.feed.text:
+            self._ask()
         try:
             if self._audio is None and not conversation.can_speak(reply.agent):
                 await _read(segment.feed)
@@ -51,16 +56,29 @@ class Synthesis:
                 conversation.health.worked("tts")
         except Exception as error:
             segment.feed.close()
+            self._answered(type(error).__name__)
             await self._speak_apology(conversation.health.failed("tts", error))
         if shown is not None:
             segment.heard.show_as(await shown)
         self._flush_resampler()
+        self._answered()
         segment.end()
         if segment.ready:
             self._announce()
         else:
             segment.close()  # nothing to hear, as when the model only calls a tool
             reply.handle.part_ended()
+
+    def _ask(self) -> None:
+        """There is text for the voice: from now on it takes time."""
+        conversation, reply = self._conversation, self._reply
+        asked = reply.may_synthesise.is_set() and conversation.can_speak(reply.agent)
+        if asked and self._request is None and self._audio is None:
+            self._request = reply.latency.request("tts", self._label, conversation.clock.now())
+
+    def _answered(self, error: str = "") -> None:
+        if self._request is not None and self._request.ended is None:
+            self._request.ended, self._request.error = self._conversation.clock.now(), error
 
     @property
     def _label(self) -> str:
@@ -142,6 +160,8 @@ class Synthesis:
         """The listener could begin to hear it."""
         if not self._announced and self._segment.ready:
             self._announced = True
+            if self._request is not None and self._request.ended is None:
+                self._request.first = self._conversation.clock.now()
             self._reply.latency.mark("tts_first_audio", self._conversation.clock.now())
             self._conversation.segment_ready(self._reply)
 

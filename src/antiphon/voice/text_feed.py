@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 class TextFeed:
     """An async iterator, for one reader, over pieces of text that are put in from elsewhere.
 
-    `mirror` gets the same pieces, for a second reader.
+    `mirror` gets the same pieces, for a second reader. `on_first` is called with the first piece, `on_close` at the end.
     """
 
     def __init__(self) -> None:
@@ -18,6 +18,7 @@ class TextFeed:
         self._changed = asyncio.Event()
         self._parts: list[str] = []
         self.closed = False
+        self.on_first: Callable[[], None] | None = None
         self.on_close: Callable[[], None] | None = None
         self.mirror: TextFeed | None = None
 
@@ -31,6 +32,9 @@ class TextFeed:
             self._parts.append(piece)
             self._pieces.append(piece)
             self._changed.set()
+            if self.on_first is not None:
+                on_first, self.on_first = self.on_first, None
+                on_first()
             if self.mirror is not None:
                 self.mirror.put(piece)
 

@@ -67,7 +67,7 @@ class ToolRunner:
         outcomes = [job.result() for job in jobs if not job.cancelled()]
         conversation.emit(
             SessionEvent.FUNCTION_TOOLS_EXECUTED,
-            FunctionToolsExecuted([outcome.executed for outcome in outcomes]),
+            FunctionToolsExecuted([outcome.executed for outcome in outcomes], reply.id),
         )
         return outcomes
 
@@ -82,7 +82,7 @@ class ToolRunner:
         running_tool_of.set(reply.handle)
         try:
             output, is_error, next_agent, stop = await self._call(call, tools, reply)
-            executed = ToolExecuted(call, output, is_error, conversation.clock.now() - started)
+            executed = ToolExecuted(call, output, is_error, conversation.clock.now() - started, started)
             reply.open_message()
             messages = conversation.log.add_tool_result(call, output, is_error=is_error)
         finally:
