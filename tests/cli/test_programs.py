@@ -223,6 +223,12 @@ def test_what_is_watched(tmp_path: Path) -> None:
 # -- agents behind the server ----------------------------------------------------------------------------------------
 
 
+def web_call(agent: str) -> Any:
+    from antiphon.server import WebCall
+
+    return WebCall(agent, "room", "ann", leg=Any)
+
+
 async def _broken(ctx: JobContext) -> None:
     raise ConfigurationError("DEEPGRAM_API_KEY is not set")
 
@@ -231,11 +237,11 @@ def test_the_server_learns_why_an_agent_does_not_come() -> None:
     async def scene() -> None:
         rooms = LocalRooms()
         served = ServedAgents(rooms, [OfferedAgent(WorkerOptions(_broken, agent_name="broken"), "Title")])
-        assert [(info.name, info.title) for info in served.agents()] == [("broken", "Title")]
+        assert [(info.name, info.title) for info in await served.agents()] == [("broken", "Title")]
         with pytest.raises(ConfigurationError, match="DEEPGRAM_API_KEY"):
-            await served.start("broken", "room", "")
+            await served.start(web_call("broken"))
         with pytest.raises(AntiphonError, match="no agent 'nobody'"):
-            await served.start("nobody", "room", "")
+            await served.start(web_call("nobody"))
         await served.aclose()
         await rooms.aclose()
 
@@ -260,7 +266,7 @@ def test_a_built_in_assistant_answers_what_is_typed() -> None:
             await served.prewarm()
             ann = await rooms.join("room", "ann")
             ann.on(RoomEvent.DATA_RECEIVED, data)
-            await served.start("bank", "room", "")
+            await served.start(web_call("bank"))
             await asyncio.sleep(0.2)
             await ann.send_text("what is my savings balance", topic="chat")
             async with asyncio.timeout(20):

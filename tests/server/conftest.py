@@ -14,7 +14,7 @@ import pytest
 from antiphon.audio import AudioFrame
 from antiphon.rooms import AudioOutput, ParticipantKind, RemoteAudioTrack, Room, TextMessage
 from antiphon.rooms.local import LocalRooms
-from antiphon.server import AgentInfo, AgentStartError, ServerSettings, create_app
+from antiphon.server import AgentInfo, AgentStartError, ServerSettings, WebCall, create_app
 
 RATE = 24000
 
@@ -125,7 +125,7 @@ class ToneDispatcher:
         self.closed = False
         self._names = names
 
-    def agents(self) -> list[AgentInfo]:
+    async def agents(self) -> list[AgentInfo]:
         known = {
             "tone": AgentInfo(
                 "tone",
@@ -138,13 +138,16 @@ class ToneDispatcher:
         }
         return [known[name] for name in self._names]
 
-    async def start(self, agent: str, room_name: str, metadata: str) -> None:
-        if agent == "broken":
+    async def find(self, agent: str, *, private: bool) -> AgentInfo | None:
+        return next((info for info in await self.agents() if info.name == agent), None)
+
+    async def start(self, call: WebCall) -> None:
+        if call.agent == "broken":
             raise AgentStartError("its model is not installed: run antiphon doctor")
-        self.started.append((agent, room_name, metadata))
-        room = await self.rooms.join(room_name, "agent", ParticipantKind.AGENT)
-        self.running[room_name] = ToneAgent(room)
-        await self.running[room_name].start()
+        self.started.append((call.agent, call.room, call.metadata))
+        room = await self.rooms.join(call.room, "agent", ParticipantKind.AGENT)
+        self.running[call.room] = ToneAgent(room)
+        await self.running[call.room].start()
 
     async def aclose(self) -> None:
         self.closed = True

@@ -11,6 +11,7 @@ import jwt
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection
 
+from antiphon.server import WebCall
 from antiphon.server.rate_limit import RateLimit
 
 pytestmark = pytest.mark.needs("aiortc", "fastapi", "httpx")
@@ -289,7 +290,7 @@ def test_an_agent_that_never_starts_is_given_up(
     async def scenario() -> None:
         async with in_process() as (client, served):
 
-            async def hang(agent: str, room_name: str, metadata: str) -> None:
+            async def hang(call: WebCall) -> None:
                 await asyncio.Event().wait()
 
             served.dispatcher.start = hang

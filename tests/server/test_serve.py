@@ -264,8 +264,9 @@ from antiphon.server import ServerSettings, create_app
 from antiphon.server.serve import loop_factory, serve
 
 class Nobody:
-    def agents(self): return []
-    async def start(self, agent, room_name, metadata): pass
+    async def agents(self): return []
+    async def find(self, agent, *, private): return None
+    async def start(self, call): pass
     async def aclose(self): print("closed", flush=True)
 
 async def main():

@@ -7,12 +7,15 @@ import contextlib
 import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..models.errors import ConfigurationError
 from ..models.registry import resolve_vad
 from ..rooms.local import LocalRooms
 from ..worker import JobDispatcher, WorkerOptions
+
+if TYPE_CHECKING:
+    from ..server.dispatch import AgentInfo, WebCall
 
 _NEEDED = ("aiortc", "cryptography", "fastapi", "uvicorn")
 
@@ -88,15 +91,19 @@ class ServedAgents:
         """Load what the agents need."""
         await self._jobs.prewarm()
 
-    def agents(self) -> list[Any]:
-        """See `AgentDispatcher.agents`."""
+    async def agents(self) -> list[AgentInfo]:
+        """See `AgentDispatcher.agents`: all of them."""
         from ..server.dispatch import AgentInfo
 
         return [AgentInfo(a.options.agent_name, a.title, a.description, a.examples) for a in self._offered]
 
-    async def start(self, agent: str, room_name: str, metadata: str) -> None:
+    async def find(self, agent: str, *, private: bool) -> AgentInfo | None:
+        """See `AgentDispatcher.find`."""
+        return next((info for info in await self.agents() if info.name == agent), None)
+
+    async def start(self, call: WebCall) -> None:
         """See `AgentDispatcher.start`; raises AntiphonError when the agent does not come."""
-        await self._jobs.start(agent, room_name, metadata)
+        await self._jobs.start(call.agent, call.room, call.metadata)
 
     async def aclose(self) -> None:
         """End all jobs."""

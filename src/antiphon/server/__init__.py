@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .app import create_app
-    from .dispatch import AgentDispatcher, AgentInfo, AgentStartError
+    from .dispatch import AgentDispatcher, AgentInfo, AgentStartError, WebCall
     from .settings import ServerSettings
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "AgentInfo",
     "AgentStartError",
     "ServerSettings",
+    "WebCall",
     "create_app",
 ]
 
@@ -25,6 +26,7 @@ _MODULES = {
     "AgentInfo": "dispatch",
     "AgentStartError": "dispatch",
     "ServerSettings": "settings",
+    "WebCall": "dispatch",
     "create_app": "app",
 }
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
@@ -21,6 +22,9 @@ from .security_headers import SecurityHeaders
 from .settings import ServerSettings
 from .static_files import StaticFiles
 from .tokens import TokenIssuer
+
+if TYPE_CHECKING:
+    from .auth import Authenticator
 
 logger = logging.getLogger(__name__)
 
@@ -36,10 +40,18 @@ class ServerState:
     tokens: TokenIssuer
     token_limit: RateLimit
     static: StaticFiles
+    authenticator: Authenticator | None = None
+    draining: bool = False
     started_at: float = field(default_factory=time.monotonic)
 
 
-def create_app(settings: ServerSettings, dispatcher: AgentDispatcher, rooms: LocalRooms) -> FastAPI:
+def create_app(
+    settings: ServerSettings,
+    dispatcher: AgentDispatcher,
+    rooms: LocalRooms,
+    *,
+    authenticator: Authenticator | None = None,
+) -> FastAPI:
     """Build the application.
 
     When it shuts down it disconnects all browsers, then closes the dispatcher and the rooms.
@@ -48,6 +60,7 @@ def create_app(settings: ServerSettings, dispatcher: AgentDispatcher, rooms: Loc
         settings: see `ServerSettings`.
         dispatcher: starts agents in `rooms`.
         rooms: where browsers and agents meet.
+        authenticator: knows API keys, which open what is not for everybody; None: there are none.
     """
     state = ServerState(
         settings=settings,
@@ -57,6 +70,7 @@ def create_app(settings: ServerSettings, dispatcher: AgentDispatcher, rooms: Loc
         tokens=TokenIssuer(settings.api_key, settings.api_secret, settings.token_lifetime),
         token_limit=RateLimit(settings.tokens_per_minute, settings.token_burst),
         static=StaticFiles(),
+        authenticator=authenticator,
     )
 
     @asynccontextmanager

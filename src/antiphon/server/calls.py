@@ -11,7 +11,8 @@ from ..models.errors import AntiphonError
 from ..rooms.local import LocalRooms
 from ..rooms.local.ice import IceServer
 from ..rooms.local.webrtc import WebRTCParticipant
-from .dispatch import AgentDispatcher, AgentStartError
+from .browser_leg import BrowserLeg
+from .dispatch import AgentDispatcher, AgentStartError, WebCall
 from .tokens import Grant
 
 logger = logging.getLogger(__name__)
@@ -62,11 +63,13 @@ class WebCalls:
             grant.room, grant.identity, name=grant.name, metadata=grant.metadata, attributes=grant.attributes
         )
         browser = await WebRTCParticipant.accept(room, offer, ice_servers=self._ice_servers)
-        watch = asyncio.get_running_loop().create_task(self._watch(browser, grant.room))
+        leg = BrowserLeg(browser)
+        browser.on_connected, browser.on_received = leg.connected, leg.received
+        watch = asyncio.get_running_loop().create_task(self._watch(browser, leg, grant.room))
         self._browsers[browser] = watch
         if empty and grant.agent:
             try:
-                await self._start_agent(grant)
+                await self._start_agent(grant, leg)
             except BaseException:
                 await browser.aclose("the assistant could not be started")
                 await asyncio.wait([watch])
@@ -93,10 +96,11 @@ class WebCalls:
             )
         self._used[key] = grant.expires_at
 
-    async def _start_agent(self, grant: Grant) -> None:
+    async def _start_agent(self, grant: Grant, leg: BrowserLeg) -> None:
+        call = WebCall(grant.agent, grant.room, grant.identity, leg, grant.agent_metadata)
         try:
             async with asyncio.timeout(AGENT_START_DEADLINE):
-                await self._dispatcher.start(grant.agent, grant.room, grant.agent_metadata)
+                await self._dispatcher.start(call)
         except TimeoutError as error:
             raise AgentStartError(
                 f"assistant {grant.agent!r} did not start within {AGENT_START_DEADLINE:g} s"
@@ -111,9 +115,10 @@ class WebCalls:
                 f"assistant {grant.agent!r} could not be started; the server's log says why"
             ) from error
 
-    async def _watch(self, browser: WebRTCParticipant, room_name: str) -> None:
+    async def _watch(self, browser: WebRTCParticipant, leg: BrowserLeg, room_name: str) -> None:
         try:
             await browser.wait_closed()
         finally:
             del self._browsers[browser]
+            leg.ended(browser.reason)
             logger.info("%s left %s: %s", browser.identity, room_name, browser.reason)

@@ -12,7 +12,7 @@ from ..calls import TokenUsed
 from ..dispatch import AgentStartError
 from ..problems import Problem
 from ..tokens import Grant, TokenRejected
-from .state import server_state
+from .state import check_accepting, server_state
 
 router = APIRouter()
 
@@ -27,6 +27,7 @@ async def offer(request: Request) -> dict[str, str]:
     gathered; `room` may be added and must then be the token's.
     """
     state = server_state(request)
+    check_accepting(state)
     grant = _authorise(request)
     body = await _read_json(request)
     if "room" in body and body["room"] != grant.room:

@@ -46,6 +46,6 @@ async def config(request: Request) -> dict[str, Any]:
                 "description": info.description,
                 "examples": list(info.examples),
             }
-            for info in state.dispatcher.agents()
+            for info in await state.dispatcher.agents()
         ],
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from aiortc import (
@@ -51,11 +51,15 @@ class WebRTCParticipant:
     Attributes:
         answer: the SDP to send back.
         reason: why it ended, once it has.
+        on_connected: called once media flows both ways.
+        on_received: called with the first audio and with each text of the browser.
     """
 
     def __init__(self, room: LocalRoom, ice_servers: Sequence[IceServer]) -> None:
         self.answer = ""
         self.reason = ""
+        self.on_connected: Callable[[], None] | None = None
+        self.on_received: Callable[[], None] | None = None
         self._room = room
         self._peer = RTCPeerConnection(
             RTCConfiguration(
@@ -121,6 +125,11 @@ class WebRTCParticipant:
         """End the connection; safe to call twice, and after the browser has gone."""
         self._end(reason)
         await self.wait_closed()
+
+    async def hang_up(self, reason: str) -> None:
+        """End the call from our side, and tell the page so that it does not connect again; safe to call twice."""
+        self._say_ended(reason)
+        await self.aclose(reason)
 
     async def _negotiate(self, offer: str) -> None:
         peer, room = self._peer, self._room
@@ -207,7 +216,7 @@ class WebRTCParticipant:
             return
         source = self._room.publish_source("microphone", ROOM_RATE)
         self._pump = asyncio.get_running_loop().create_task(
-            MicrophonePump(source).run(track), name=f"microphone of {self.identity!r}"
+            MicrophonePump(source, self._received).run(track), name=f"microphone of {self.identity!r}"
         )
 
     def _bridge_channel(self, channel: RTCDataChannel) -> None:
@@ -216,7 +225,10 @@ class WebRTCParticipant:
     def _state_changed(self) -> None:
         match self._peer.connectionState:
             case "connected":
+                first = not self._connected.is_set()
                 self._connected.set()
+                if first and self.on_connected is not None:
+                    self.on_connected()
             case "failed":
                 self._end("connection lost")
             case "closed":
@@ -225,7 +237,12 @@ class WebRTCParticipant:
     def _track_subscribed(self, track: RemoteAudioTrack, _participant: Participant) -> None:
         self._voices.add(track)
 
+    def _received(self) -> None:
+        if self.on_received is not None:
+            self.on_received()
+
     def _typed(self, text: str) -> None:
+        self._received()
         if self._room.connected:
             self._own(self._room.send_text(text, topic=CHAT_TOPIC))
 
