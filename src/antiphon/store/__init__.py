@@ -9,7 +9,7 @@ from .backend import Backend
 from .catalogue import COLLECTIONS
 from .changes import Changes
 from .cursor import Page
-from .documents import Collection, Document
+from .documents import Collection, Document, check_value
 from .errors import (
     AlreadyExists,
     Conflict,
@@ -55,6 +55,7 @@ __all__ = [
     "StoreFull",
     "StoreUnavailable",
     "Where",
+    "check_value",
     "is_masked",
     "mask",
     "open_store",
