@@ -46,6 +46,15 @@ def _check_options(options: dict[str, Any]) -> dict[str, Any]:
 Texts = Annotated[list[Text], Field(max_length=20), AfterValidator(_check_texts)]
 
 
+Destinations = Annotated[
+    dict[
+        Annotated[str, Field(pattern=r"^[\w .-]{1,64}$")],
+        Annotated[str, Field(pattern=r"^(\+[1-9][0-9]{6,14}|sips?:[^\s@]+@[^\s@]+)$", max_length=256)],
+    ],
+    Field(max_length=50),
+]
+
+
 class Mode(StrEnum):
     """How speech becomes speech.
 
@@ -210,6 +219,7 @@ class Assistant(Document):
     speaks_first: bool = True
     assistant_start_instruction: Text = ""
     tools: list[Name] = Field(default_factory=list, max_length=64)
+    transfer_destinations: Destinations = Field(default_factory=dict)
     language: Annotated[str, AfterValidator(_check_language)] = "en"
     interaction: Interaction = Interaction()
     end_call: EndCall = EndCall()

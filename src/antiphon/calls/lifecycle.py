@@ -37,6 +37,7 @@ from .lifecycle_events import (
     AgentReady,
     Answered,
     CancelRequested,
+    DialFailed,
     Dispatched,
     Errored,
     Event,
@@ -145,7 +146,7 @@ def step(state: CallState, event: Event, now: float) -> tuple[CallState, list[Ef
         return state, []
     transition = _Transition(state, now)
     match event:
-        case Dispatched() | ProvisionalResponse() | FinalResponse() | Answered():
+        case Dispatched() | DialFailed() | ProvisionalResponse() | FinalResponse() | Answered():
             _set_up(transition, event)
         case MediaPathReady() | AgentReady() | MediaReceived():
             _prepare(transition, event)
@@ -159,7 +160,9 @@ def step(state: CallState, event: Event, now: float) -> tuple[CallState, list[Ef
     return transition.state, transition.effects
 
 
-def _set_up(call: _Transition, event: Dispatched | ProvisionalResponse | FinalResponse | Answered) -> None:
+def _set_up(
+    call: _Transition, event: Dispatched | DialFailed | ProvisionalResponse | FinalResponse | Answered
+) -> None:
     """An attempt goes on, fails or is answered."""
     status, outbound = call.state.status, call.state.plan.direction is CallDirection.OUTBOUND
     trying = status in (CallStatus.DIALING, CallStatus.RINGING)
@@ -167,6 +170,8 @@ def _set_up(call: _Transition, event: Dispatched | ProvisionalResponse | FinalRe
         case Dispatched() if status is CallStatus.QUEUED:
             call.move(CallStatus.DIALING)
             call.set_timer(SETUP, call.state.plan.limits.setup)
+        case DialFailed(detail) if status is CallStatus.DIALING:
+            call.requeue(detail)
         case ProvisionalResponse(code) if status is CallStatus.DIALING and rings(code):
             call.move(CallStatus.RINGING, sip_code=code)
         case FinalResponse(code, phrase) if trying and outbound:
@@ -302,7 +307,15 @@ class _Transition:
         before = self.state.status
         self.change(status=status)
         fields = {**_times(status, self.now), **fields}
-        self.effects.append(Commit(before, status, f"call.{status}", self.now, fields))
+        event = f"call.{status}" if status is not CallStatus.QUEUED else "call.requeued"
+        self.effects.append(Commit(before, status, event, self.now, fields))
+
+    def requeue(self, detail: str) -> None:
+        """Nothing was sent: back into the queue, as if it had never left."""
+        self.cancel_timer(SETUP)
+        self.effects.append(CloseRoom())
+        self.change(ready=frozenset())
+        self.move(CallStatus.QUEUED, detail=detail, dialing_at=None, agent_ready_at=None)
 
     def open(self) -> None:
         """The call is answered."""

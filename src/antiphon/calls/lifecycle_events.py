@@ -13,6 +13,13 @@ class Dispatched:
 
 
 @dataclass(frozen=True, slots=True)
+class DialFailed:
+    """The attempt could not even begin: nothing was sent, so the call may be dialled again later."""
+
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ProvisionalResponse:
     """A SIP response 100 to 199 to our INVITE."""
 
@@ -126,6 +133,7 @@ class TimerFired:
 
 Event = (
     Dispatched
+    | DialFailed
     | ProvisionalResponse
     | FinalResponse
     | Answered

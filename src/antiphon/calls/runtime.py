@@ -22,7 +22,7 @@ from ..models.tts import TTS
 from ..models.vad import VAD
 from ..models.webhook_tool import static_tool, webhook_tool
 from ..rooms import AudioOutput, Room
-from ..voice import Agent, AgentSession, SpeechHandle
+from ..voice import AgentSession, RoomOptions, SpeechHandle
 from ..voice.builtin_tools import end_call_tool
 from ..voice.controllers import (
     BackgroundAudio,
@@ -43,6 +43,7 @@ from ..voice.controllers import (
 from .assistant import Assistant, Interruptions, Mode
 from .assistant_check import create_model
 from .lifecycle import CallLimits, CallPlan
+from .metered_agent import MeteredAgent, ModelUsage
 from .status import CallDirection
 from .template import preview
 from .tool_definition import ToolDefinition
@@ -77,6 +78,7 @@ class CallRuntime:
         text_only: bool = False,
         vad: VAD | str = VOICE_ACTIVITY,
         sounds: Path | None = None,
+        caller_identity: str | None = None,
     ) -> None:
         """Make everything; nothing runs yet.
 
@@ -89,6 +91,7 @@ class CallRuntime:
             text_only: the caller types and reads.
             vad: the voice activity detector.
             sounds: the folder of WAV files for background and thinking sounds.
+            caller_identity: who in the room is the caller; None: the first who is no agent.
 
         Raises:
             ConfigurationError: the mode is not there yet, a model cannot be used, or a sound is missing.
@@ -105,6 +108,7 @@ class CallRuntime:
             logger.info("assistant %r: no value for %s", assistant.name, ", ".join(texts.missing))
         self._start_instruction = texts.start_instruction.strip()
         self._room = room
+        self._room_options = RoomOptions(participant_identity=caller_identity)
         self._audio_output = audio_output
         self._sounds = None if text_only else _sound_options(assistant, sounds)
         kinds = ("llm",) if text_only else ("stt", "llm", "tts")
@@ -116,17 +120,31 @@ class CallRuntime:
             **_turn_options(assistant.interaction.interruptions),
         )
         ending = [end_call_tool(assistant.end_call.message)] if assistant.end_call.enabled else []
-        self._agent = Agent(instructions=texts.prompt, tools=[*tools, *ending])
+        self._agent = MeteredAgent(instructions=texts.prompt, tools=[*tools, *ending])
         self._controllers = _make_controllers(assistant)
         self.hold = HoldController(
             [one for one in self._controllers if isinstance(one, SilenceWatchdog | FillerController)],
             room=room,
         )
         self._open = False
+        self._started = False
+
+    @property
+    def usage(self) -> ModelUsage:
+        """What the models were asked for so far."""
+        return self._agent.usage
+
+    @property
+    def heard_seconds(self) -> float:
+        """How much of the caller's audio came so far."""
+        return self.session.conversation.clock.received if self._started else 0.0
 
     async def start(self) -> None:
         """Load models and listen; returns when the agent is ready. Nothing is said yet."""
-        await self.session.start(self._agent, room=self._room, audio_output=self._audio_output)
+        self._started = True
+        await self.session.start(
+            self._agent, room=self._room, room_options=self._room_options, audio_output=self._audio_output
+        )
 
     async def open(self) -> None:
         """The call is answered: limits and silences count from now. Safe to call twice."""

@@ -13,6 +13,7 @@ from .leg import (
     LegProgress,
     LegRejected,
     LegRtpTimedOut,
+    OnLegEvent,
     TransferFailed,
 )
 
@@ -29,5 +30,6 @@ __all__ = [
     "LegProgress",
     "LegRejected",
     "LegRtpTimedOut",
+    "OnLegEvent",
     "TransferFailed",
 ]
