@@ -14,6 +14,10 @@ ask for a yes. Speak briefly, in plain sentences without lists or symbols; say a
 a person, use transfer_to_human. When they say goodbye, say goodbye and use end_conversation.
 """
 
+GREETING = (
+    "Greet the caller in the name of the bank, say in one sentence what you can do, and ask how you can help."
+)
+
 
 class BankAgent(Agent):
     """A bank's assistant over an in-memory bank.
@@ -27,7 +31,4 @@ class BankAgent(Agent):
         super().__init__(instructions=INSTRUCTIONS, tools=find_function_tools(BankTools(self.bank)))
 
     async def on_enter(self) -> None:
-        await self.session.generate_reply(
-            instructions="Greet the caller in the name of the bank, say in one sentence what you can do, "
-            "and ask how you can help."
-        )
+        await self.session.generate_reply(instructions=GREETING)
