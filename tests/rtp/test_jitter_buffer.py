@@ -153,9 +153,7 @@ def test_the_end_of_a_stream_is_concealed_briefly_and_then_silent() -> None:
 
 @settings(deadline=None)
 @given(
-    st.lists(
-        st.tuples(st.integers(0, 400), st.floats(0, 0.3), st.integers(0, 3)), min_size=1, max_size=200
-    )
+    st.lists(st.tuples(st.integers(0, 400), st.floats(0, 0.3), st.integers(0, 3)), min_size=1, max_size=200)
 )
 def test_whatever_comes_nothing_is_played_twice_and_nothing_grows(
     arrivals: list[tuple[int, float, int]],

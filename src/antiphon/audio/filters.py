@@ -117,6 +117,17 @@ class Biquad:
         )
 
 
+def high_pass_coefficients(
+    cutoff: float, sample_rate: int, quality: float = math.sqrt(0.5)
+) -> tuple[tuple[float, float, float], tuple[float, float]]:
+    """b0, b1, b2 and a1, a2 of a high-pass filter; the default quality is a Butterworth response."""
+    omega = 2 * math.pi * cutoff / sample_rate
+    alpha = math.sin(omega) / (2 * quality)
+    a0 = 1 + alpha
+    edge = (1 + math.cos(omega)) / 2 / a0
+    return (edge, -2 * edge, edge), (-2 * math.cos(omega) / a0, (1 - alpha) / a0)
+
+
 class HighPass(Biquad):
     """Takes rumble, handling noise and DC out of a voice.
 
@@ -143,11 +154,7 @@ class HighPass(Biquad):
             )
         self.sample_rate = sample_rate
         self.cutoff = cutoff
-        omega = 2 * math.pi * cutoff / sample_rate
-        alpha = math.sin(omega) / (2 * quality)
-        a0 = 1 + alpha
-        edge = (1 + math.cos(omega)) / 2 / a0
-        super().__init__((edge, -2 * edge, edge), (-2 * math.cos(omega) / a0, (1 - alpha) / a0))
+        super().__init__(*high_pass_coefficients(cutoff, sample_rate, quality))
 
     def process(self, frame: AudioFrame) -> AudioFrame:
         """Filter the next frame of the stream; no delay, the same length.

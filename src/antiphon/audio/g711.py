@@ -67,7 +67,8 @@ def _ulaw_codes() -> Uint8Array:
     exponent = np.maximum(_bit_length(biased) - 8, 0)
     mantissa = (biased >> (exponent + 3)) & 15
     sign = np.where(sample < 0, 0x80, 0)
-    return (~(sign | (exponent << 4) | mantissa) & 0xFF).astype(np.uint8)
+    codes: Uint8Array = (~(sign | (exponent << 4) | mantissa) & 0xFF).astype(np.uint8)
+    return codes
 
 
 @lru_cache(maxsize=1)
@@ -79,7 +80,8 @@ def _alaw_codes() -> Uint8Array:
     exponent = np.maximum(_bit_length(magnitude) - 5, 0)
     mantissa = np.where(exponent > 1, magnitude >> exponent, magnitude >> 1) & 15
     sign = np.where(sample < 0, 0, 0x80)
-    return ((sign | (exponent << 4) | mantissa) ^ 0x55).astype(np.uint8)
+    codes: Uint8Array = ((sign | (exponent << 4) | mantissa) ^ 0x55).astype(np.uint8)
+    return codes
 
 
 def _bit_length(values: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -97,6 +97,7 @@ class JitterBuffer:
         self._held: dict[int, _Held] = {}  # by sequence number
         self._played: deque[int] = deque(maxlen=_REMEMBERED)
         self._transits: deque[float] = deque(maxlen=_WINDOW)
+        self._others: deque[int] = deque(maxlen=_REMEMBERED)  # sequence numbers of what is no audio
         self._newest_sequence = -1
         self._newest_end = 0
         self._last_sequence: int | None = None  # of the packet played last
@@ -154,6 +155,11 @@ class JitterBuffer:
             del self._held[min(self._held)]
             self.statistics.skipped += 1
 
+    def note(self, packet: RtpPacket) -> None:
+        """A packet of this stream that is no audio, such as a key: its number is not missing."""
+        if packet.ssrc == self._ssrc:
+            self._others.append(self._sequences.unwrap(packet.sequence))
+
     def pop(self, now: float, *, quiet: bool = False) -> RtpPacket | Gap:
         """The next stretch to play.
 
@@ -202,7 +208,7 @@ class JitterBuffer:
         """The buffer had run dry, and something comes again."""
         assert self._cursor is not None
         gap = held.timestamp - self._cursor
-        if self._last_sequence is not None and held.sequence == self._last_sequence + 1 and gap > 0:
+        if gap > 0 and self._follows(held):
             # Nothing was lost: the far end was silent, so this is a beginning, with the whole delay.
             self._cursor = held.timestamp
             self._start_at = now + self.target - held.length / self.clock_rate
@@ -214,6 +220,8 @@ class JitterBuffer:
     def _stall(self) -> Gap:
         self._stalled += self._step
         self._too_full = 0
+        if self._others and self._others[-1] > self._newest_sequence:
+            return Gap(GapKind.SILENT, self._step)
         if self._stalled > self._step * 3:
             return Gap(GapKind.EMPTY, self._step)
         self.statistics.concealed += 1
@@ -223,10 +231,19 @@ class JitterBuffer:
         assert self._cursor is not None
         length = min(self._step, following.timestamp - self._cursor)
         self._cursor += length
-        if self._last_sequence is not None and following.sequence == self._last_sequence + 1:
+        if self._follows(following):
             return Gap(GapKind.SILENT, length)
         self.statistics.concealed += 1
         return Gap(GapKind.LOST, length)
+
+    def _follows(self, held: _Held) -> bool:
+        """Whether no audio was lost between what was played last and `held`."""
+        if self._last_sequence is None:
+            return False
+        expected = self._last_sequence + 1
+        while expected in self._others:
+            expected += 1
+        return held.sequence == expected
 
     def _take(self, held: _Held) -> None:
         del self._held[held.sequence]

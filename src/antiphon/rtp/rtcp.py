@@ -195,14 +195,16 @@ class ReceptionStatistics:
         """Interarrival jitter in seconds."""
         return self._jitter / self._rate
 
-    def receive(self, packet: RtpPacket, now: float) -> None:
-        """Count a packet as it arrives."""
+    def receive(self, packet: RtpPacket, now: float, *, timed: bool = True) -> None:
+        """Count a packet as it arrives; one whose timestamp does not say when it was sent, as a key's, is not `timed`."""
         if packet.ssrc != self.ssrc or self._first is None:
             self._begin(packet.ssrc)
         sequence = self._sequences.unwrap(packet.sequence)
         self._first = sequence if self._first is None else self._first
         self._highest = max(self._highest, sequence)
         self._received += 1
+        if not timed:
+            return
         transit = now * self._rate - packet.timestamp
         if self._transit is not None:
             difference = abs(transit - self._transit)

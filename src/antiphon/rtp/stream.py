@@ -204,7 +204,10 @@ class RtpStream:
         try:
             if event:
                 key = self._keys.receive(packet)
-            elif packet.payload_type != COMFORT_NOISE:
+            if event or packet.payload_type == COMFORT_NOISE:
+                self._statistics.receive(packet, now, timed=False)
+                self._jitter.note(packet)
+            else:
                 self._push(packet, now)
         except MalformedPacket:
             self.refusals.malformed += 1

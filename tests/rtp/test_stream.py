@@ -1,0 +1,216 @@
+"""One call's audio, both ways, without sockets and in exact time."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+
+from antiphon.rtp.codecs import CODECS, OPUS, PCMA, PCMU, CodecInfo
+from antiphon.rtp.packet import RtpPacket, parse_rtp, serialize_rtp
+from antiphon.rtp.srtp import SUITES, SrtpKey
+from antiphon.rtp.stream import RtpStream, StreamSettings
+
+FRAME = 0.02
+FAR, OTHER = ("192.0.2.1", 4000), ("192.0.2.9", 4000)
+
+
+def settings(codec: CodecInfo = PCMU, **more: Any) -> StreamSettings:
+    given: dict[str, Any] = {
+        "receive": {codec.payload_type: codec},
+        "dtmf_send": 101,
+        "dtmf_receive": frozenset({101}),
+        "remote": FAR,
+    }
+    return StreamSettings(codec, codec.payload_type, **(given | more))
+
+
+def tone(codec: CodecInfo, seconds: float, frequency: float = 440.0) -> np.ndarray[Any, Any]:
+    at = np.arange(round(seconds * codec.sample_rate)) / codec.sample_rate
+    return (8000 * np.sin(2 * np.pi * frequency * at)).astype(np.int16)
+
+
+def level(samples: np.ndarray[Any, Any]) -> float:
+    return float(20 * np.log10(np.sqrt(np.mean(samples.astype(float) ** 2)) + 1e-9))
+
+
+def packets(stream: RtpStream, samples: np.ndarray[Any, Any]) -> list[bytes]:
+    size = stream.frame_samples
+    frames = samples[: samples.size // size * size].reshape(-1, size)
+    sent = [stream.packet(stream.encode(frame)) for frame in frames]
+    return [datagram for datagram in sent if datagram is not None]
+
+
+def through(
+    receiver: RtpStream, datagrams: list[bytes], delays: list[float] | None = None
+) -> np.ndarray[Any, Any]:
+    """What is played while packets arrive every 20 ms, each late by its delay."""
+    arrivals = [(n * FRAME + (delays[n] if delays else 0.0), one) for n, one in enumerate(datagrams)]
+    arrivals.sort(key=lambda pair: pair[0])
+    played = []
+    for tick in range(len(datagrams) + 10):
+        while arrivals and arrivals[0][0] <= tick * FRAME:
+            at, datagram = arrivals.pop(0)
+            receiver.receive(datagram, FAR, at)
+        played.append(receiver.pull(tick * FRAME))
+    return np.concatenate(played)
+
+
+@pytest.mark.parametrize("codec", CODECS.values(), ids=lambda codec: codec.name)
+@pytest.mark.parametrize("suite", [None, *SUITES])
+def test_a_tone_goes_through_every_codec(codec: CodecInfo, suite: str | None) -> None:
+    key = SrtpKey.generate(suite) if suite else None
+    sender, receiver = RtpStream(settings(codec, send_key=key)), RtpStream(settings(codec, receive_key=key))
+    heard = through(receiver, packets(sender, tone(codec, 1.0)))
+    middle = heard[codec.sample_rate // 4 : codec.sample_rate * 3 // 4]
+    spectrum = np.abs(np.fft.rfft(middle * np.hanning(middle.size)))
+    assert spectrum.argmax() * codec.sample_rate / middle.size == pytest.approx(440, abs=2)
+    assert level(middle) == pytest.approx(level(tone(codec, 0.5)), abs=0.5)
+    assert receiver.refusals.malformed == 0
+
+
+def test_loss_and_jitter_leave_the_tone_without_holes() -> None:
+    chance = random.Random(5)
+    datagrams = packets(RtpStream(settings()), tone(PCMU, 20.0))
+    kept = [one if chance.random() > 0.1 else b"" for one in datagrams]
+    delays = [chance.uniform(0, 0.05) for _ in datagrams]
+    receiver = RtpStream(settings())
+    heard = through(receiver, kept, delays)[8000 * 5 : 8000 * 19].astype(float)
+    blocks = np.sqrt(np.mean(heard[: heard.size // 160 * 160].reshape(-1, 160) ** 2, axis=1))
+    assert np.mean(blocks) == pytest.approx(5656, rel=0.1)
+    assert np.mean(blocks < 1000) < 0.005
+    assert 2.5 < receiver.statistics()["mos"] < 4.2  # type: ignore[operator]
+
+
+def test_a_key_takes_the_place_of_audio_and_is_no_loss() -> None:
+    sender, receiver = RtpStream(settings()), RtpStream(settings())
+    sender.press("7#")
+    keys = []
+    for n, datagram in enumerate(packets(sender, tone(PCMU, 1.0))):
+        found = receiver.receive(datagram, FAR, n * FRAME)
+        keys += [found.key] if found.key else []
+        receiver.pull(n * FRAME)
+    assert keys == ["7", "#"]
+    assert receiver.statistics()["packets_lost"] == 0
+    assert receiver.statistics()["concealed"] == 0
+
+
+def test_sequence_and_timestamp_go_on_over_a_new_offer() -> None:
+    sender = RtpStream(settings(PCMU))
+    first = [parse_rtp(one) for one in packets(sender, tone(PCMU, 0.1))]
+    sender.configure(settings(PCMA, sending=False))
+    assert packets(sender, tone(PCMA, 0.1)) == []
+    sender.configure(settings(PCMA))
+    second = [parse_rtp(one) for one in packets(sender, tone(PCMA, 0.1))]
+    assert first[0].ssrc == second[0].ssrc
+    assert second[0].sequence == (first[-1].sequence + 1) & 0xFFFF
+    assert second[0].timestamp == (first[-1].timestamp + 160 * 6) & 0xFFFFFFFF
+    assert [one.marker for one in (first[0], first[1], second[0], second[1])] == [True, False, True, False]
+    assert second[0].payload_type == 8
+
+
+# -- where packets may come from ---------------------------------------------------------------------------------------
+
+
+def audio(number: int, ssrc: int = 5) -> bytes:
+    return serialize_rtp(RtpPacket(0, number, number * 160, ssrc, bytes([0x55] * 160)))
+
+
+def test_audio_moves_once_to_where_it_comes_from_and_is_then_locked() -> None:
+    stream = RtpStream(settings())
+    assert not stream.receive(audio(1), OTHER, 0.00).valid
+    assert stream.receive(audio(2), OTHER, 0.02).valid
+    assert stream.target == OTHER
+    assert not stream.receive(audio(3, 6), FAR, 0.04).valid
+    assert not stream.receive(audio(4), ("192.0.2.9", 4002), 0.06).valid
+    assert stream.target == OTHER
+    assert stream.refusals.source == 3
+
+
+def test_nothing_moves_away_from_the_address_of_the_offer_once_it_spoke() -> None:
+    stream = RtpStream(settings())
+    assert stream.receive(audio(1), FAR, 0.0).valid
+    for number in range(2, 50):
+        assert not stream.receive(audio(number, 99), OTHER, number * FRAME).valid
+    assert stream.target == FAR
+    stream.configure(settings(remote=("192.0.2.3", 5000)))
+    assert stream.receive(audio(60), ("192.0.2.3", 5000), 2.0).valid
+
+
+def test_it_moves_within_the_networks_of_the_trunk_only() -> None:
+    stream = RtpStream(settings(media_networks=("198.51.100.0/24",)))
+    for number in range(5):
+        stream.receive(audio(number), OTHER, number * FRAME)
+    assert stream.target == FAR
+    for number in range(5, 8):
+        stream.receive(audio(number), ("198.51.100.7", 9000), number * FRAME)
+    assert stream.target == ("198.51.100.7", 9000)
+
+
+def test_one_forged_packet_moves_nothing() -> None:
+    stream = RtpStream(settings())
+    stream.receive(audio(1, 66), OTHER, 0.0)
+    stream.receive(audio(1), FAR, 0.01)
+    stream.receive(audio(2, 66), OTHER, 0.02)
+    assert stream.target == FAR
+
+
+@pytest.mark.parametrize(
+    "datagram",
+    [b"", b"hello", bytes(12), bytes(3000), bytes([0x80, 0]) + bytes(10), bytes([0x80, 111]) + bytes(170)],
+)
+def test_garbage_is_counted_and_dropped(datagram: bytes) -> None:
+    stream = RtpStream(settings())
+    assert not stream.receive(datagram, FAR, 0.0).valid
+    refused = stream.refusals
+    assert refused.malformed + refused.payload_type == 1
+
+
+def test_forged_and_replayed_srtp_is_dropped() -> None:
+    key = SrtpKey.generate()
+    sender, receiver = RtpStream(settings(send_key=key)), RtpStream(settings(receive_key=key))
+    datagram = packets(sender, tone(PCMU, 0.02))[0]
+    assert not receiver.receive(datagram[:-1] + bytes([datagram[-1] ^ 1]), FAR, 0.0).valid
+    assert not receiver.receive(audio(1), FAR, 0.0).valid
+    assert receiver.receive(datagram, FAR, 0.0).valid
+    assert not receiver.receive(datagram, FAR, 0.1).valid
+
+
+# -- reports -----------------------------------------------------------------------------------------------------------
+
+
+def test_both_sides_learn_loss_and_round_trip() -> None:
+    here, there = RtpStream(settings()), RtpStream(settings())
+    wall = 1_700_000_000.0
+    for n, datagram in enumerate(packets(here, tone(PCMU, 1.0))):
+        if n % 5:
+            there.receive(datagram, FAR, n * FRAME)
+            there.pull(n * FRAME)
+    first = here.report(1.0, wall)
+    assert first is not None
+    there.receive_rtcp(first, (FAR[0], FAR[1] + 1), 1.1, wall + 0.1)
+    answer = there.report(1.5, wall + 0.5)
+    assert answer is not None
+    here.receive_rtcp(answer, (FAR[0], FAR[1] + 1), 1.7, wall + 0.7)
+    statistics = here.statistics()
+    assert statistics["round_trip"] == pytest.approx(0.3, abs=0.001)
+    assert statistics["far_loss"] == pytest.approx(0.2, abs=0.03)
+    assert here.report(1.8, wall) is None
+    assert here.report(1.8, wall, goodbye=True) is not None
+
+
+def test_reports_from_elsewhere_are_ignored() -> None:
+    stream = RtpStream(settings())
+    report = RtpStream(settings()).report(0.0, 0.0)
+    assert report is not None
+    stream.receive_rtcp(report, OTHER, 0.0)
+    stream.receive_rtcp(b"\x80\xc8\x00\xff", (FAR[0], 1), 0.0)
+    assert (stream.refusals.source, stream.refusals.malformed) == (1, 1)
+
+
+def test_opus_packets_of_other_lengths() -> None:
+    codec = OPUS
+    sender, receiver = RtpStream(settings(codec)), RtpStream(settings(codec))
+    assert through(receiver, packets(sender, tone(codec, 0.4))).size == 30 * 320
