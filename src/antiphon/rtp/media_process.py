@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import os
 import socket
 import subprocess
 import sys
@@ -37,6 +38,8 @@ logger = logging.getLogger(__name__)
 ANSWER_DEADLINE = 5.0
 STOP_DEADLINE = 3.0
 _OTHER_PORTS = 20
+# Its products are small: handing them to threads costs more than they do, and the threads would take the cores of others.
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 class MediaFailed(AntiphonError):
@@ -138,6 +141,7 @@ class MediaProcess(asyncio.Protocol):
                 str(theirs.fileno()),
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
+                env={**os.environ, **_ONE_THREAD},
             )
         except OSError as error:
             ours.close()
