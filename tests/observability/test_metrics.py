@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -255,3 +256,27 @@ def test_failed_operations_of_the_store_are_told_apart() -> None:
         assert read("antiphon_store_operation_seconds_count", operation="ping", outcome="error") == 1
 
     asyncio.run(scene())
+
+
+def test_the_page_describes_the_metrics_that_exist() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "observability.md").read_text()
+    described = set(re.findall(r"^\| `(antiphon_\w+)`", page, re.MULTILINE))
+    stages = re.findall(
+        r"^\| `(\w+)` \| [^|]*\|$",
+        page.split("The stages of a reply")[1].split("If the store")[0],
+        re.MULTILINE,
+    )
+    store: Any = SlowStore()
+
+    async def exist() -> set[str]:
+        metrics = Metrics(store, rooms=lambda: 0)
+        families = {family.name: family.type for family in metrics.registry.collect()}
+        return {
+            f"{name}_total" if kind == "counter" else f"{name}_info" if kind == "info" else name
+            for name, kind in families.items()
+        }
+
+    # What is read from a store that was not asked yet is missing.
+    unread = {"antiphon_queue_depth", "antiphon_webhook_backlog"}
+    assert {name for name in asyncio.run(exist()) if name.startswith("antiphon_")} | unread == described
+    assert tuple(stages) == STAGES
