@@ -110,6 +110,8 @@ class RunningCall:
         self._requests: deque[CallRequest] = deque()
         self._requests_filled = asyncio.Event()
         self._dialling: asyncio.Task[None] | None = None
+        self._preparing: asyncio.Task[None] | None = None
+        self._worker: asyncio.Task[None] | None = None
         self._transferring = False
         self._held_back: Event | None = None
         self._main: asyncio.Task[None] | None = None
@@ -165,7 +167,7 @@ class RunningCall:
             effects: what `lifecycle.begin` asked for, without the commit that made the document.
         """
         self._main = self._loop.create_task(self._run(), name=f"call {self.id}", context=self._scope.context)
-        self._scope.spawn(self._carry_out(), name="effects")
+        self._worker = self._scope.spawn(self._carry_out(), name="effects")
         self._scope.spawn(self._serve_requests(), name="requests")
         self._take_effects(effects)
         return self._main
@@ -176,7 +178,7 @@ class RunningCall:
         built_in: Sequence[FunctionTool] = (),
     ) -> None:
         """Bring the agent into the conversation, in a task of the call."""
-        self._scope.spawn(self._prepare_agent(variables, built_in), name="agent")
+        self._preparing = self._scope.spawn(self._prepare_agent(variables, built_in), name="agent")
 
     async def _prepare_agent(
         self, variables: Mapping[str, Any] | Awaitable[Mapping[str, Any]], built_in: Sequence[FunctionTool]
@@ -195,7 +197,8 @@ class RunningCall:
                 {"call_id": self.id, **known, "context": {}, **variables}, document, built_in
             )
         except AntiphonError as error:
-            logger.error("call %s: the agent cannot take it: %s", self.id, error)
+            if not self.over:
+                logger.error("call %s: the agent cannot take it: %s", self.id, error)
             self.feed(Errored(f"the agent could not be started: {error}"))
         except Exception as error:
             logger.exception("call %s: the agent cannot take it", self.id)
@@ -479,6 +482,9 @@ class RunningCall:
             await self._let_go()
 
     async def _end(self, effects: Sequence[Effect]) -> None:
+        for task in (self._worker, self._preparing):
+            if task is not None:
+                task.cancel()
         fields: dict[str, Any] = {}
         for effect in effects:
             match effect:
@@ -503,9 +509,15 @@ class RunningCall:
                     await self._recorder.stop()
                 fields["recording"] = self._recorder.info.summary
             case CloseRoom():
-                await self.agent.aclose(self._close_reason)
+                await self._close_agent()
                 async with asyncio.timeout(ROOM_TIMEOUT):
                     await self._rooms.close(self.room)
+
+    async def _close_agent(self) -> None:
+        if self._preparing is not None and not self._preparing.done():
+            self._preparing.cancel()
+            await asyncio.wait([self._preparing], timeout=SCOPE_TIMEOUT)
+        await self.agent.aclose(self._close_reason)
 
     async def _release_leg(self, sip_code: int | None, reason: str) -> None:
         if self.leg is not None:
@@ -521,7 +533,7 @@ class RunningCall:
 
     async def _finalise(self, commit: Commit, fields: dict[str, Any]) -> None:
         """Write the end, with all that is known by then."""
-        await self.agent.aclose(self._close_reason)
+        await self._close_agent()
         outcome = self._state.outcome
         if outcome is not None:
             talked = 0.0 if self._state.answered_at is None else outcome.ended_at - self._state.answered_at
@@ -563,7 +575,7 @@ class RunningCall:
         for name in tuple(self._timers):
             self._cancel_timer(name)
         for step_, what in (
-            (self.agent.aclose(self._close_reason), "the agent"),
+            (self._close_agent(), "the agent"),
             (self._scope.aclose(SCOPE_TIMEOUT), "tasks"),
             (self._close_leg(), "the leg"),
             (self.record.aclose(), "the record"),
@@ -573,7 +585,7 @@ class RunningCall:
                     await step_
             except Exception:
                 logger.exception("call %s: ending %s failed", self.id, what)
-        if self._state.status in TERMINAL:
+        if self._state.status in TERMINAL or self.session is not None:
             self._observers.call_ended(self.id, self.document)
 
     async def _close_leg(self) -> None:

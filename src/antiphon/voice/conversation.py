@@ -356,13 +356,16 @@ class Conversation:
             self.reply_generated(reply)
 
     def _interrupt(self, reply: Reply) -> None:
-        position = self.playout.stop()
         reply.latency.interrupted = True
-        if self._audible is not None:
-            segment = self._audible[1]
-            self._seal(reply, segment, segment.heard_text(position), interrupted=True)
-        self._audible = None
+        self._silence()
         self.drop(reply, "interrupted")
+
+    def _silence(self) -> None:
+        """Stop what is being heard; the words heard of it stay in the conversation."""
+        position = self.playout.stop()
+        if self._audible is not None:
+            (reply, segment), self._audible = self._audible, None
+            self._seal(reply, segment, segment.heard_text(position), interrupted=True)
 
     def drop(self, reply: Reply, reason: str) -> None:
         """Give up a reply that is not being heard."""
@@ -412,6 +415,7 @@ class Conversation:
         self._when_quiet = None
         self.answers.cancel_speculation()
         self.driver.close()
+        self._silence()
         for reply in tuple(self._replies.values()):
             self.drop(reply, "closed")
 
