@@ -21,7 +21,6 @@ import numpy as np
 from ..audio import g711
 from ..audio.frame import Int16Array
 from ..models.errors import AntiphonError
-from .codecs import CodecInfo
 from .downlink import Downlink
 from .engine_messages import (
     Close,
@@ -47,7 +46,6 @@ from .stream import RtpStream
 TICK = 0.02
 ENGINE_SILENCE = 5.0
 _CATCH_UP = 10
-_BURST = 64  # datagrams of one socket at a time
 _LATE = 0.005
 _PACING_PERIOD = 250  # ticks
 _DATAGRAM = 4096
@@ -129,11 +127,11 @@ class MediaEngine:
         self._flush()
 
     def _send_audio(self, active: list[EngineCall], due: float) -> None:
-        groups: dict[CodecInfo, list[EngineCall]] = {}
-        frames: dict[CodecInfo, list[bytes]] = {}
+        groups: dict[str, list[EngineCall]] = {}
+        frames: dict[str, list[bytes]] = {}
         for call in active:
             assert call.stream is not None
-            codec = call.stream.settings.codec
+            codec = call.stream.settings.codec.name
             frame = call.downlink.pull()
             size = 2 * call.stream.frame_samples
             if frame is None or len(frame) != size:
@@ -142,7 +140,7 @@ class MediaEngine:
             frames.setdefault(codec, []).append(frame)
         for codec, calls in groups.items():
             stacked = np.frombuffer(b"".join(frames[codec]), dtype=np.int16).reshape(len(calls), -1)
-            encode = _ENCODE.get(codec.name)
+            encode = _ENCODE.get(codec)
             if encode is not None:
                 codes = encode(stacked).tobytes()
                 size = stacked.shape[1]
@@ -166,19 +164,19 @@ class MediaEngine:
         self._lateness.append(time.monotonic() - due)
 
     def _play(self, active: list[EngineCall], now: float) -> None:
-        groups: dict[CodecInfo, tuple[list[EngineCall], list[bytes]]] = {}
+        groups: dict[str, tuple[list[EngineCall], list[bytes]]] = {}
         for call in active:
             assert call.stream is not None
             ready = call.stream.next_payload(now)
             if ready is None:
                 call.frame = call.stream.pull(now)
             else:
-                calls, payloads = groups.setdefault(ready[0], ([], []))
+                calls, payloads = groups.setdefault(ready[0].name, ([], []))
                 calls.append(call)
                 payloads.append(ready[1])
         for codec, (calls, payloads) in groups.items():
             codes = np.frombuffer(b"".join(payloads), dtype=np.uint8).reshape(len(calls), -1)
-            for call, frame in zip(calls, _DECODE[codec.name](codes), strict=True):
+            for call, frame in zip(calls, _DECODE[codec](codes), strict=True):
                 assert call.stream is not None
                 call.frame = frame
                 call.stream.played(frame)
@@ -245,28 +243,27 @@ class MediaEngine:
     # -- what comes ----------------------------------------------------------------------------------------------------
 
     def _receive(self, call: EngineCall) -> None:
-        for _ in range(_BURST):
-            try:
-                datagram, source = call.rtp.recvfrom(_DATAGRAM)
-            except OSError:
-                return
-            if call.stream is None:
-                continue
-            found = call.stream.receive(datagram, source[:2], time.monotonic())
-            if found.valid and not call.first_told:
-                call.first_told = True
-                self._tell(FirstPacket(call.number))
-            if found.key is not None:
-                self._tell(Key(call.number, found.key))
+        """One datagram; if more wait, the next round of the loop finds them, and finding out here costs more."""
+        try:
+            datagram, source = call.rtp.recvfrom(_DATAGRAM)
+        except OSError:
+            return
+        if call.stream is None:
+            return
+        found = call.stream.receive(datagram, source[:2], time.monotonic())
+        if found.valid and not call.first_told:
+            call.first_told = True
+            self._tell(FirstPacket(call.number))
+        if found.key is not None:
+            self._tell(Key(call.number, found.key))
 
     def _receive_reports(self, call: EngineCall) -> None:
-        for _ in range(_BURST):
-            try:
-                datagram, source = call.rtcp.recvfrom(_DATAGRAM)
-            except OSError:
-                return
-            if call.stream is not None:
-                call.stream.receive_rtcp(datagram, source[:2], time.monotonic(), time.time())
+        try:
+            datagram, source = call.rtcp.recvfrom(_DATAGRAM)
+        except OSError:
+            return
+        if call.stream is not None:
+            call.stream.receive_rtcp(datagram, source[:2], time.monotonic(), time.time())
 
     # -- the owner -----------------------------------------------------------------------------------------------------
 

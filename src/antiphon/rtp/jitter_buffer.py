@@ -20,6 +20,7 @@ from enum import Enum
 from .packet import RtpPacket, Unwrapper
 
 _WINDOW = 150  # arrivals that the target is judged by: three seconds of 20 ms packets
+_JUDGED_EVERY = 25
 _LATE_SHARE = 0.02  # of packets that the target lets come too late
 _MOST_HELD = 200
 _LATE_IN_A_ROW = 10  # then the line is wrong, not the packets
@@ -98,6 +99,7 @@ class JitterBuffer:
         self._played: deque[int] = deque(maxlen=_REMEMBERED)
         self._transits: deque[float] = deque(maxlen=_WINDOW)
         self._others: deque[int] = deque(maxlen=_REMEMBERED)  # sequence numbers of what is no audio
+        self._unjudged = 0
         self._newest_sequence = -1
         self._newest_end = 0
         self._last_sequence: int | None = None  # of the packet played last
@@ -264,7 +266,9 @@ class JitterBuffer:
     def _observe(self, timestamp: int, now: float) -> None:
         """Judge by how much later than the fastest ones packets come."""
         self._transits.append(now - timestamp / self.clock_rate)
-        if len(self._transits) % 10 == 0:
+        self._unjudged += 1
+        if self._unjudged >= _JUDGED_EVERY:
+            self._unjudged = 0
             ordered = sorted(self._transits)
             slow = ordered[min(len(ordered) - 1, int(len(ordered) * (1 - _LATE_SHARE)))]
             wanted = slow - ordered[0] + 2 * self._step / self.clock_rate
