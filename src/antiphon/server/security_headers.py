@@ -32,7 +32,7 @@ HEADERS = {
 
 
 class SecurityHeaders:
-    """ASGI middleware; answers of `/api` are moreover never stored."""
+    """ASGI middleware; answers of `/api`, and to whoever shows a key, are moreover never stored."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -42,12 +42,16 @@ class SecurityHeaders:
             await self._app(scope, receive, send)
             return
 
+        private = scope["path"].startswith("/api") or any(
+            name == b"authorization" for name, _ in scope["headers"]
+        )
+
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
-                if scope["path"].startswith("/api"):
+                if private:
                     headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
