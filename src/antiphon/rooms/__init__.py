@@ -3,6 +3,7 @@
 from .playback import PlaybackBuffer
 from .room import (
     AudioOutput,
+    AudioSource,
     DataPacket,
     DTMFEvent,
     Participant,
@@ -17,6 +18,7 @@ from .room_host import RoomHost
 
 __all__ = [
     "AudioOutput",
+    "AudioSource",
     "DTMFEvent",
     "DataPacket",
     "Participant",

@@ -138,6 +138,21 @@ class AudioOutput(ABC):
         """Stop playing and free; safe to call twice."""
 
 
+class AudioSource(ABC):
+    """A track of ours whose frames come at the pace of a clock of their own: a microphone, a telephone line."""
+
+    name: str
+    sample_rate: int
+
+    @abstractmethod
+    def push(self, frame: AudioFrame) -> None:
+        """Hand on `frame`, mono at this source's rate, at once; nothing happens after `close`."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Unpublish the track; safe to call twice."""
+
+
 class Room(ABC):
     """A place where participants exchange audio, data and text."""
 
@@ -170,6 +185,22 @@ class Room(ABC):
     @abstractmethod
     async def publish_audio(self, name: str, *, sample_rate: int) -> AudioOutput:
         """Publish a track of ours."""
+
+    @abstractmethod
+    def publish_source(self, name: str, sample_rate: int) -> AudioSource:
+        """Publish a track whose frames come when they come.
+
+        Raises:
+            RoomDisconnected: we are not in the room any more.
+        """
+
+    @abstractmethod
+    async def publish_dtmf(self, digit: str) -> None:
+        """Tell everybody else that a key of our telephone was pressed.
+
+        Raises:
+            ValueError: `digit` is not one of `0`-`9`, `*`, `#`, `A`-`D`.
+        """
 
     @abstractmethod
     async def publish_data(

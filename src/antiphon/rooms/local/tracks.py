@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 
 from ...audio import AudioFrame
-from ..room import RemoteAudioTrack
+from ..room import AudioSource, RemoteAudioTrack
 
 logger = logging.getLogger(__name__)
 
@@ -65,21 +65,15 @@ class LocalTrack(RemoteAudioTrack):
         return f"LocalTrack({self.name!r}, {self.sample_rate} Hz)"
 
 
-class LocalSource:
+class LocalSource(AudioSource):
     """A track whose publisher has a clock of its own, such as a microphone or a telephone line."""
 
     def __init__(self, track: LocalTrack, unpublish: Callable[[LocalTrack], None]) -> None:
+        self.name = track.name
+        self.sample_rate = track.sample_rate
         self._track = track
         self._unpublish = unpublish
         self._closed = False
-
-    @property
-    def name(self) -> str:
-        return self._track.name
-
-    @property
-    def sample_rate(self) -> int:
-        return self._track.sample_rate
 
     @property
     def subscribed(self) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from av import AudioFrame as DecodedFrame
@@ -20,15 +18,10 @@ class MicrophonePump:
     """Decoded WebRTC audio in (48 kHz stereo of Opus), 16 kHz mono into the room.
 
     Lost packets become silence, so that a count of samples stays a clock.
-
-    Args:
-        source: where it goes.
-        on_first: called when the first audio comes.
     """
 
-    def __init__(self, source: LocalSource, on_first: Callable[[], None] | None = None) -> None:
+    def __init__(self, source: LocalSource) -> None:
         self._source = source
-        self._on_first = on_first
         self._resampler = Resampler(48000, source.sample_rate)
         self._expected_pts: int | None = None
 
@@ -44,9 +37,6 @@ class MicrophonePump:
 
     def push(self, frame: DecodedFrame) -> None:
         """Take one decoded frame, of any rate and layout, 16-bit."""
-        if self._on_first is not None:
-            first, self._on_first = self._on_first, None
-            first()
         rate = frame.sample_rate
         if rate != self._resampler.input_rate:
             self._resampler = Resampler(rate, self._source.sample_rate)

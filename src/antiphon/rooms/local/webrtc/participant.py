@@ -52,14 +52,12 @@ class WebRTCParticipant:
         answer: the SDP to send back.
         reason: why it ended, once it has.
         on_connected: called once media flows both ways.
-        on_received: called with the first audio and with each text of the browser.
     """
 
     def __init__(self, room: LocalRoom, ice_servers: Sequence[IceServer]) -> None:
         self.answer = ""
         self.reason = ""
         self.on_connected: Callable[[], None] | None = None
-        self.on_received: Callable[[], None] | None = None
         self._room = room
         self._peer = RTCPeerConnection(
             RTCConfiguration(
@@ -216,7 +214,7 @@ class WebRTCParticipant:
             return
         source = self._room.publish_source("microphone", ROOM_RATE)
         self._pump = asyncio.get_running_loop().create_task(
-            MicrophonePump(source, self._received).run(track), name=f"microphone of {self.identity!r}"
+            MicrophonePump(source).run(track), name=f"microphone of {self.identity!r}"
         )
 
     def _bridge_channel(self, channel: RTCDataChannel) -> None:
@@ -237,12 +235,7 @@ class WebRTCParticipant:
     def _track_subscribed(self, track: RemoteAudioTrack, _participant: Participant) -> None:
         self._voices.add(track)
 
-    def _received(self) -> None:
-        if self.on_received is not None:
-            self.on_received()
-
     def _typed(self, text: str) -> None:
-        self._received()
         if self._room.connected:
             self._own(self._room.send_text(text, topic=CHAT_TOPIC))
 
