@@ -43,7 +43,8 @@ WEBHOOK_DELIVERIES = Collection(
     leased=True,
 )
 API_KEYS = Collection("api_keys", "key", unique=("hash",), indexed=("name", "hash"))
-RECORDINGS = Collection("recordings", "rec", indexed=("call_id",))
+RECORDINGS = Collection("recordings", "rec", indexed=("call_id", "state", "upload"))
+PACING = Collection("pacing", "pace")
 
 COLLECTIONS: tuple[Collection, ...] = (
     ASSISTANTS,
@@ -57,4 +58,5 @@ COLLECTIONS: tuple[Collection, ...] = (
     WEBHOOK_DELIVERIES,
     API_KEYS,
     RECORDINGS,
+    PACING,
 )

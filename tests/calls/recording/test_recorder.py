@@ -11,6 +11,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+
 from antiphon.audio import AudioFrame
 from antiphon.calls.recording.encoder import RecordingEncoder
 from antiphon.calls.recording.info import RecordingInfo, RecordingState
@@ -131,3 +132,183 @@ def test_clicks_of_both_sides_are_where_they_were(tmp_path: Path) -> None:
         assert loud_from(audio[RIGHT], second + 0.5) == pytest.approx(second + 0.5, abs=0.01)
         assert is_silent(audio[RIGHT], second - 0.1, second + 0.1)
         assert is_silent(audio[LEFT], second + 0.4, second + 0.6)
+
+
+def test_the_voice_and_the_background_are_mixed_on_the_right(tmp_path: Path) -> None:
+    call = Call(tmp_path / "a.ogg")
+
+    async def main() -> RecordingInfo:
+        await call.begin()
+        background = await call.agent_room.publish_audio("background", sample_rate=22050)
+        await call.until(2.0)
+        call.voice.push(click(24000))
+        await call.until(2.5)
+        background.push(click(22050))
+        await call.until(3.5)
+        for output, rate in ((call.voice, 24000), (background, 22050)):
+            time = np.arange(rate) / rate
+            output.push(AudioFrame((8000 * np.sin(2 * np.pi * 500 * time)).astype(np.int16), rate))
+        await call.until(6.0)
+        return await call.end()
+
+    run(main())
+    left, right = decoded(call.path)
+    assert loud_from(right, 2.0) == pytest.approx(2.0, abs=0.01)
+    assert loud_from(right, 2.5) == pytest.approx(2.5, abs=0.01)
+    # Both tones are there, with whatever phase between them.
+    assert 9000 < 32768 * np.abs(right[4 * 48000 : 4 * 48000 + 9600]).max() < 17500
+    assert is_silent(left, 0.0, 6.0)
+
+
+def test_a_pause_of_the_agent_is_silence_of_the_same_length(tmp_path: Path) -> None:
+    call = Call(tmp_path / "a.ogg")
+
+    async def main() -> RecordingInfo:
+        await call.begin()
+        await call.until(1.0)
+        for _ in range(3):
+            call.voice.push(click(24000, 0.5))
+        await call.until(1.31)
+        call.voice.pause()
+        await call.until(4.7)
+        call.voice.resume()
+        await call.until(7.0)
+        return await call.end()
+
+    run(main())
+    right = decoded(call.path)[RIGHT]
+    assert loud_from(right, 1.0) == pytest.approx(1.0, abs=0.01)
+    assert is_silent(right, 1.1, 4.8)
+    # 0.32 s left before the pause, so the second click comes 0.18 s after it.
+    assert loud_from(right, 4.88) == pytest.approx(4.88, abs=0.01)
+    assert loud_from(right, 5.38) == pytest.approx(5.38, abs=0.01)
+
+
+def test_what_the_agent_takes_back_is_not_heard(tmp_path: Path) -> None:
+    call = Call(tmp_path / "a.ogg")
+
+    async def main() -> RecordingInfo:
+        await call.begin()
+        await call.until(1.0)
+        call.voice.push(click(24000, 3.0, at=0.5))
+        call.voice.push(click(24000, 3.0))
+        await call.until(2.5)
+        call.voice.clear()
+        await call.until(6.0)
+        return await call.end()
+
+    run(main())
+    right = decoded(call.path)[RIGHT]
+    assert loud_from(right, 1.5) == pytest.approx(1.5, abs=0.01)
+    assert is_silent(right, 1.7, 6.0)
+
+
+def test_a_late_burst_is_put_where_it_belongs(tmp_path: Path) -> None:
+    call = Call(tmp_path / "a.ogg")
+
+    async def main() -> RecordingInfo:
+        await call.begin()
+        for number in range(300):
+            moment = number * 0.02
+            # From 3.0 s to 4.0 s the network holds everything back, then delivers it at once.
+            await call.until(4.0 if 3.0 <= moment < 4.0 else moment)
+            call.microphone.push(click(16000) if number in (50, 175, 250) else silence(16000))
+        await call.until(6.0)
+        return await call.end()
+
+    info = run(main())
+    left = decoded(call.path)[LEFT]
+    for second in (1.0, 3.5, 5.0):
+        assert loud_from(left, second) == pytest.approx(second, abs=0.005)
+    assert info.gaps == 0
+
+
+def test_a_caller_who_connects_anew_is_recorded_on(tmp_path: Path) -> None:
+    call = Call(tmp_path / "a.ogg")
+
+    async def main() -> RecordingInfo:
+        await call.begin()
+        await call.until(1.0)
+        call.microphone.push(click(16000))
+        await call.until(2.0)
+        again = await call.rooms.join("room", "caller", ParticipantKind.SIP)
+        source = again.publish_source("microphone", 8000)
+        await call.until(3.0)
+        source.push(click(8000))
+        await call.until(5.0)
+        return await call.end()
+
+    run(main())
+    left, right = decoded(call.path)
+    assert loud_from(left, 1.0) == pytest.approx(1.0, abs=0.005)
+    assert loud_from(left, 3.0) == pytest.approx(3.0, abs=0.005)
+    assert is_silent(right, 0.0, 5.0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("drift", [150e-6, -150e-6], ids=["fast", "slow"])
+def test_both_sides_are_true_after_ten_minutes(tmp_path: Path, drift: float) -> None:
+    """The caller's clock drifts by 90 ms in that time, and its network delivers unevenly."""
+    call = Call(tmp_path / "a.ogg")
+    jitter = np.random.default_rng(3).exponential(0.008, 40_000)
+    marks = range(5, 600, 35)
+
+    async def caller() -> None:
+        spoken = {round(mark / 0.02 * (1 + drift)) for mark in marks}
+        for number in range(round(600 / 0.02 * (1 + drift)) - 5):
+            await call.until(number * 0.02 / (1 + drift) + jitter[number])
+            call.microphone.push(click(16000) if number in spoken else silence(16000))
+
+    async def agent() -> None:
+        for mark in marks:
+            await call.until(mark + 10)
+            call.voice.push(click(24000))
+
+    async def main() -> RecordingInfo:
+        await call.begin()
+        await asyncio.gather(caller(), agent())
+        await call.until(600.0)
+        return await call.end()
+
+    info = run(main(), limit=700)
+    assert info.gaps == 0
+    assert info.seconds == pytest.approx(600.0, abs=0.001)
+    left, right = decoded(call.path)
+    for mark in marks:
+        assert loud_from(left, mark) == pytest.approx(mark, abs=0.015)
+        if mark + 10 < 600:
+            assert loud_from(right, mark + 10) == pytest.approx(mark + 10, abs=0.01)
+
+
+def test_a_room_that_closes_leaves_the_recording_so_far(tmp_path: Path) -> None:
+    call = Call(tmp_path / "a.ogg")
+
+    async def main() -> RecordingInfo:
+        await call.begin()
+        await call.until(1.0)
+        call.microphone.push(click(16000))
+        await call.until(3.0)
+        await call.rooms.close("room")
+        await call.until(3.5)
+        return await call.end()
+
+    info = run(main())
+    assert info.state is RecordingState.STORED
+    assert loud_from(decoded(call.path)[LEFT], 1.0) == pytest.approx(1.0, abs=0.005)
+
+
+def test_stopping_twice_and_without_start(tmp_path: Path) -> None:
+    async def main() -> None:
+        call = Call(tmp_path / "a.ogg")
+        await call.begin()
+        await call.until(1.0)
+        first = await call.recorder.stop()
+        assert await call.end() == first
+
+        info = RecordingInfo("rec_2", "call_2", RecordingState.RECORDING, 0.0)
+        encoder = RecordingEncoder(tmp_path / "b.ogg", InlineExecutor(), sample_rate=RATE)
+        never = CallRecorder(Owner(), encoder, info, LocalRooms(), "room", None)
+        assert await never.stop() == info
+        assert not (tmp_path / "b.ogg").exists()
+
+    run(main())

@@ -94,6 +94,12 @@ class RecordingEncoder:
         """Why nothing is written any more; empty while all is well."""
         return self._error
 
+    @property
+    def waiting(self) -> float:
+        """Seconds of the call that are not written yet."""
+        with self._lock:
+            return self._queued_until - self._written_until
+
     def submit(self, batch: Batch) -> None:
         """Queue a batch; never blocks."""
         with self._lock:

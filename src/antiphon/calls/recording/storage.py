@@ -6,6 +6,7 @@ A recording is always written to the folder first, because a network is no place
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -53,7 +54,9 @@ class LocalFolder:
             return file.read(end - start)
 
     def remove(self, name: str) -> None:
-        self.path(name).unlink(missing_ok=True)
+        for path in (self.path(name), self.path(name + ".part")):
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                path.unlink()
 
 
 class RemoteFolder:

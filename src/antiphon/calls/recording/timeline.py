@@ -157,8 +157,8 @@ class _Mix:
         count = until - self._start
         self._reserve(count)
         total = self._sum[:count]
-        loudest = int(np.abs(total).max()) if count else 0
-        taken = soft_limit(total) if loudest > 32767 else total.astype(np.int16)
+        too_loud = count and (total.max() > 32767 or total.min() < -32768)
+        taken = soft_limit(total) if too_loud else total.astype(np.int16)
         left = max(0, self._end - until)
         self._sum[:left] = self._sum[count : count + left].copy()
         self._sum[left : max(left, self._end - self._start)] = 0
