@@ -149,6 +149,24 @@ def test_a_deleted_document_is_hidden_and_swept_later(open_it: Any, run_clean: A
     run_clean(main())
 
 
+def test_who_asks_can_be_cancelled_at_any_moment(open_it: Any, run_clean: Any) -> None:
+    async def ask(store: Any) -> None:
+        while True:
+            await store.ping()
+
+    async def main() -> None:
+        async with open_it() as store:
+            for moment in range(300):
+                asking = asyncio.create_task(ask(store))
+                await asyncio.sleep(0.0002 * (moment % 50))
+                asking.cancel()
+                done, _ = await asyncio.wait([asking], timeout=1)
+                assert done, f"went on although it was cancelled ({moment})"
+                assert asking.cancelled()
+
+    run_clean(main())
+
+
 # ---- changes
 
 

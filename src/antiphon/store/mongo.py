@@ -5,6 +5,7 @@ Source: https://www.mongodb.com/docs/manual/core/write-operations-atomicity/.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Iterator
 from typing import Any
@@ -158,11 +159,19 @@ class MongoBackend(Backend):
 
     @contextlib.contextmanager
     def _asking(self, collection: Collection | None = None) -> Iterator[None]:
-        """One deadline for what is asked inside, and the driver's errors as the store's."""
+        """One deadline for what is asked inside, and the driver's errors as the store's.
+
+        The driver waits by `asyncio.wait_for`, which up to Python 3.11 forgets a cancellation that comes together with the
+        answer (https://github.com/python/cpython/issues/86296); whoever was cancelled is told here.
+        """
         name = collection.name if collection else ""
+        asking = asyncio.current_task()
+        before = asking.cancelling() if asking else 0
         try:
             with pymongo.timeout(self._deadline):
                 yield
+            if asking and asking.cancelling() > before:
+                raise asyncio.CancelledError
         except DuplicateKeyError as error:
             raise AlreadyExists(name, _field_of(error, collection)) from None
         except DocumentTooLarge as error:
