@@ -68,7 +68,7 @@ class DeliveryLanes:
 
     def wait(self, host: str, now: float) -> float:
         """Seconds after which a delivery that did not get in should come again."""
-        lane = self._lanes[host]
+        lane = self._lanes.setdefault(host, _Lane())
         free_at = max(lane.free_at, now) + lane.seconds / self._limit(lane)
         lane.free_at = min(free_at, now + self._most_wait)
         return max(lane.free_at - now, _LEAST_WAIT)
