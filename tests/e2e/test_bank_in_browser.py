@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import re
 import signal
 import socket
@@ -84,14 +85,16 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The running demo."""
     port = free_port()
+    data = tmp_path_factory.mktemp("data")
     demo = subprocess.Popen(
         [sys.executable, "-m", "antiphon", "demo", "--port", str(port)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        env={**os.environ, "ANTIPHON_DATA_DIR": str(data)},
     )
     assert demo.stdout is not None
     try:

@@ -1,59 +1,75 @@
-"""`antiphon demo`: the built-in assistants in a browser."""
+"""`antiphon demo`: the platform with the built-in assistants in its store."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from ..assistants import AssistantDefinition, assistant_names, load_assistant
-from ..worker.assistants import assistant_options
-from .embedded_server import OfferedAgent, check_server_packages, serve_agents
-from .errors import run
+from ..assistants import load_assistant
+from ..models.errors import ConfigurationError
+from .serve import check_platform_packages, run_platform
 from .terminal import terminal
 
 
-def run_demo(*, host: str, port: int, tls_cert: Path | None, tls_key: Path | None, assistant: str) -> int:
-    """Serve the page until Ctrl-C.
+def run_demo(
+    *,
+    host: str,
+    port: int,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    assistant: str,
+    store: str | None = None,
+) -> int:
+    """Serve until Ctrl-C.
 
     Args:
         host: address to listen on.
         port: TCP port; 0 takes a free one.
         tls_cert: certificate chain, PEM.
         tls_key: its private key, PEM.
-        assistant: the one that the page offers first.
+        assistant: the one to talk with.
+        store: its address; None: a file among the user's data.
 
     Returns:
         The exit code.
 
     Raises:
-        ConfigurationError: there is no such assistant, or a package is missing.
+        ConfigurationError: there is no such assistant, a package is missing, or a setting cannot be used.
     """
-    check_server_packages()
-    first = load_assistant(assistant)
-    rest = [load_assistant(name) for name in assistant_names() if name != assistant]
+    check_platform_packages()
+    definition = load_assistant(assistant)
+    from ..server.platform.seed import seed_demo
+    from ..server.platform.settings_sources import load_settings
+
+    explicit: dict[str, Any] = {"http.host": host, "http.port": port, "store": store or _store_of_the_user()}
+    explicit |= {"http.tls_cert": tls_cert, "http.tls_key": tls_key, "drain_seconds": 0}
+    settings = load_settings(explicit=explicit).settings
     console = terminal()
 
     def ready(url: str) -> None:
         console.print(f"\nAntiphon answers at {url}", style="bold")
         if url.startswith("https:") and tls_cert is None:
             console.print("The certificate is self-signed: the browser asks once whether to trust it.")
-        console.print(f"Open it in a browser, start a call and say, for example: “{first.examples[0]}”")
+        console.print(f"Open it in a browser, start a call and say, for example: “{definition.examples[0]}”")
+        console.print(f"Its store is {settings.store}.", style="dim")
+        console.print(
+            f"A key for its REST interface: antiphon keys create --store {settings.store}", style="dim"
+        )
         console.print("Ctrl-C ends it.\n", style="dim")
 
     console.print("Loading the models …", style="dim")
-    from ..server.serve import loop_factory
-
-    serving = serve_agents(
-        [_offer(definition) for definition in (first, *rest)],
-        ready,
-        host=host,
-        port=port,
-        tls_cert=tls_cert,
-        tls_key=tls_key,
-    )
-    return run(serving, loop_factory())
+    return run_platform(settings, ready, seed=seed_demo)
 
 
-def _offer(definition: AssistantDefinition) -> OfferedAgent:
-    return OfferedAgent(
-        assistant_options(definition), definition.title, definition.description, definition.examples
-    )
+def _store_of_the_user() -> str:
+    from ..server.tls import data_folder
+
+    folder = data_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the demo cannot keep its store in {folder}: {error.strerror or error}. "
+            "Set ANTIPHON_DATA_DIR to a folder that can be written, or give --store."
+        ) from error
+    return f"sqlite:{folder / 'demo.db'}"

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ..models.errors import AntiphonError
+from . import keys
 from .errors import WRONG_USAGE, complain, run
 from .logs import set_up_logging
 
@@ -19,6 +20,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+app.add_typer(keys.app)
 
 LogLevel = Annotated[str, typer.Option(help="debug, info, warning, error or critical.")]
 
@@ -61,14 +64,49 @@ def demo(
     port: Annotated[int, typer.Option(help="TCP port; 0 takes a free one.")] = 8080,
     tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain, PEM.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its private key, PEM.")] = None,
-    assistant: Annotated[str, typer.Option(help="The assistant that the page offers first.")] = "bank",
+    assistant: Annotated[str, typer.Option(help="The assistant to talk with.")] = "bank",
+    store: Annotated[
+        str | None, typer.Option(help="Where to keep assistants and calls; a file of this user if not given.")
+    ] = None,
     log_level: LogLevel = "warning",
 ) -> None:
     """Talk with the built-in assistants in a browser: no key, no account, no network."""
     set_up_logging(log_level)
     from .demo import run_demo
 
-    raise typer.Exit(run_demo(host=host, port=port, tls_cert=tls_cert, tls_key=tls_key, assistant=assistant))
+    raise typer.Exit(
+        run_demo(host=host, port=port, tls_cert=tls_cert, tls_key=tls_key, assistant=assistant, store=store)
+    )
+
+
+@app.command()
+def serve(
+    config: Annotated[
+        Path | None, typer.Option(help="Settings file; antiphon.toml of this folder if there is one.")
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="TCP port; 0 takes a free one.")] = None,
+    store: Annotated[str | None, typer.Option(help="sqlite:PATH or mongodb://HOST:PORT/DATABASE.")] = None,
+    role: Annotated[
+        str | None,
+        typer.Option(
+            help="What this process does: any of api, worker, dispatcher, supervisor, between commas."
+        ),
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Only say what is missing.")] = False,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning, error or critical.")] = None,
+) -> None:
+    """Run the platform: assistants, calls and their records over REST. Docs: docs/serve.md."""
+    from .serve import run_serve
+
+    explicit = {
+        "http.host": host,
+        "http.port": port,
+        "store": store,
+        "roles": [name.strip() for name in role.split(",") if name.strip()] if role is not None else None,
+        "log.level": log_level,
+    }
+    raise typer.Exit(run_serve(config, explicit, check=check))
 
 
 @app.command()

@@ -51,16 +51,18 @@ def create_app(
     rooms: LocalRooms,
     *,
     authenticator: Authenticator | None = None,
+    shared: bool = False,
 ) -> FastAPI:
     """Build the application.
 
-    When it shuts down it disconnects all browsers, then closes the dispatcher and the rooms.
+    When it shuts down it disconnects all browsers, then closes the dispatcher and the rooms unless they are shared.
 
     Args:
         settings: see `ServerSettings`.
         dispatcher: starts agents in `rooms`.
         rooms: where browsers and agents meet.
         authenticator: knows API keys, which open what is not for everybody; None: there are none.
+        shared: the dispatcher and the rooms outlive the application.
     """
     state = ServerState(
         settings=settings,
@@ -81,8 +83,9 @@ def create_app(
             # Browsers first: to them a server that goes away is not an assistant that hung up.
             deadline = settings.shutdown_deadline / 3
             await _within(deadline, state.calls.aclose(), "browsers")
-            await _within(deadline, dispatcher.aclose(), "agents")
-            await _within(deadline, rooms.aclose(), "rooms")
+            if not shared:
+                await _within(deadline, dispatcher.aclose(), "agents")
+                await _within(deadline, rooms.aclose(), "rooms")
 
     # The interactive documentation loads scripts from elsewhere, which the content security policy forbids.
     app = FastAPI(

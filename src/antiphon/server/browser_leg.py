@@ -21,14 +21,14 @@ class Browser(Protocol):
 class BrowserLeg:
     """Reports what a browser does; what happens before the call listens is kept for it.
 
-    A browser without a microphone is heard by what is typed in it.
+    A connection that stands carries media both ways, so it counts as the first audio: who only listens and types is in the
+    call too.
     """
 
     def __init__(self, browser: Browser) -> None:
         self._browser = browser
         self._on_event: OnLegEvent | None = None
         self._waiting: list[LegEvent] = []
-        self._received = False
         self._over = False
 
     @property
@@ -44,12 +44,7 @@ class BrowserLeg:
     def connected(self) -> None:
         """Media flows."""
         self._tell(LegMediaReady())
-
-    def received(self) -> None:
-        """Audio or text came from the browser."""
-        if not self._received:
-            self._received = True
-            self._tell(LegMediaReceived())
+        self._tell(LegMediaReceived())
 
     def ended(self, reason: str) -> None:
         """The browser has gone."""

@@ -64,7 +64,7 @@ class WebCalls:
         )
         browser = await WebRTCParticipant.accept(room, offer, ice_servers=self._ice_servers)
         leg = BrowserLeg(browser)
-        browser.on_connected, browser.on_received = leg.connected, leg.received
+        browser.on_connected = leg.connected
         watch = asyncio.get_running_loop().create_task(self._watch(browser, leg, grant.room))
         self._browsers[browser] = watch
         if empty and grant.agent:

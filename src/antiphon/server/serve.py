@@ -35,7 +35,9 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return factory
 
 
-async def serve(app: FastAPI, settings: ServerSettings, on_ready: Callable[[str], None]) -> None:
+async def serve(
+    app: FastAPI, settings: ServerSettings, on_ready: Callable[[str], None], *, handle_signals: bool = True
+) -> None:
     """Answer requests until SIGINT or SIGTERM, or until cancelled; then close everything within the deadline.
 
     Signals are handled when this runs in the main thread. A second one ends the waiting for open requests.
@@ -44,13 +46,14 @@ async def serve(app: FastAPI, settings: ServerSettings, on_ready: Callable[[str]
         app: from `create_app`.
         settings: where to listen.
         on_ready: called with the page's address, once it answers.
+        handle_signals: False: only cancelling ends it.
 
     Raises:
         ServerStartError: the address cannot be listened on.
         ConfigurationError: the certificate cannot be used.
     """
     certificate = certificate_for(settings)
-    listener = _listen(settings.host, settings.port)
+    listener = listen(settings.host, settings.port)
     try:
         config = uvicorn.Config(
             app,
@@ -72,7 +75,9 @@ async def serve(app: FastAPI, settings: ServerSettings, on_ready: Callable[[str]
             ) from error
         port = listener.getsockname()[1]
         url = page_address("https" if certificate else "http", settings.host, port)
-        await _run(_Server(config), listener, url, on_ready, settings.shutdown_deadline * 2)
+        server = _Server(config)
+        with _signals(server) if handle_signals else contextlib.nullcontext():
+            await _run(server, listener, url, on_ready, settings.shutdown_deadline * 2)
     finally:
         listener.close()
 
@@ -96,19 +101,18 @@ async def _run(
     server: _Server, listener: socket.socket, url: str, on_ready: Callable[[str], None], deadline: float
 ) -> None:
     serving = asyncio.get_running_loop().create_task(server.serve([listener]), name="http server")
-    with _signals(server):
-        try:
-            while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn offers no event
-                await asyncio.sleep(0.01)
-            if server.started:
-                on_ready(url)
-            await asyncio.shield(serving)
-        except BaseException:
-            server.should_exit = True
-            await asyncio.wait([serving], timeout=deadline)
-            serving.cancel()
-            await asyncio.wait([serving])
-            raise
+    try:
+        while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn offers no event
+            await asyncio.sleep(0.01)
+        if server.started:
+            on_ready(url)
+        await asyncio.shield(serving)
+    except BaseException:
+        server.should_exit = True
+        await asyncio.wait([serving], timeout=deadline)
+        serving.cancel()
+        await asyncio.wait([serving])
+        raise
 
 
 @contextlib.contextmanager
@@ -129,7 +133,8 @@ def _signals(server: _Server) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; raises ServerStartError, which says why not and what to do."""
     try:
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as error:

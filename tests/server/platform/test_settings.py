@@ -115,7 +115,9 @@ def test_the_file_of_the_working_folder_is_taken_if_there_is_one(
 
 
 def test_secrets_are_not_shown(tmp_path: Path) -> None:
-    loaded = load(tmp_path, environment={"ANTIPHON_API_SECRET": "very-secret"})
+    variables = {"ANTIPHON_API_SECRET": "very-secret", "ANTIPHON_STORE": "mongodb://u:very-secret@host/db"}
+    loaded = load(tmp_path, environment=variables)
+    assert next(chosen.value for chosen in loaded.chosen) == "mongodb://***@host/db"
     assert not any("very-secret" in chosen.value for chosen in loaded.chosen)
     with pytest.raises(ConfigurationError) as error:
         load(tmp_path, environment={"ANTIPHON_ICE_SERVERS": '["very-secret"]'})

@@ -134,6 +134,13 @@ class TracingSettings(Section):
     endpoint: str = ""
 
 
+def without_password(address: str) -> str:
+    """The address of a store as it may be shown."""
+    scheme, separator, rest = address.partition("://")
+    _, at, host = rest.rpartition("@")
+    return f"{scheme}{separator}{'***@' if at else ''}{host}" if separator else address
+
+
 class PlatformSettings(Section):
     """Settings of one process of the platform."""
 

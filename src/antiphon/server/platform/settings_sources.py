@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from ...models.errors import ConfigurationError
-from .settings import PlatformSettings, Section, Sensitive, Variable
+from .settings import PlatformSettings, Section, Sensitive, Variable, without_password
 
 CONFIG_VARIABLE = "ANTIPHON_CONFIG"
 DEFAULT_FILE = Path("antiphon.toml")
@@ -231,6 +231,8 @@ def _at(settings: Section, path: tuple[str, ...]) -> Any:
 def _shown(value: Any) -> str:
     if value is None or value in ("", (), [], {}):
         return "-"
+    if isinstance(value, str):
+        return without_password(value)
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
