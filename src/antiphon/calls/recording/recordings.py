@@ -147,15 +147,23 @@ class Recordings:
         async for document in self._store.each(COLLECTION, {"call_id": call_id}):
             if document["state"] == RecordingState.RECORDING:
                 raise RecordingNotReady(f"call {call_id} is still being recorded: end it first")
-            await self.uploads.forget(document["id"])
-            for place in self._places(document):
-                await self.storage.run(place.remove, document["file"])
+            await self.remove_files(document)
             try:
                 await self._store.delete(COLLECTION, document["id"], hard=True)
             except NotFound:
                 continue
             any_deleted = True
         return any_deleted
+
+    async def remove_files(self, document: Document) -> None:
+        """Delete the files of a document of `recordings`, deleted or not, and leave the document; again does nothing.
+
+        Raises:
+            RecordingUnavailable: a file could not be deleted; try again later.
+        """
+        await self.uploads.forget(document["id"])
+        for place in self._places(document):
+            await self.storage.run(place.remove, document["file"])
 
     async def aclose(self, deadline: float = CLOSE_DEADLINE) -> None:
         """Complete what is being recorded, wait for uploads until the deadline, and stop. Safe to call twice."""
