@@ -69,6 +69,7 @@ _CODES = {
 }
 _models: dict[str, type[BaseModel]] = {"ProblemDetails": ProblemDetails}
 _partial: set[str] = set()
+_operations: dict[str, tuple[tuple[Answer, ...], Body | None]] = {}
 
 
 @dataclass(frozen=True)
@@ -167,6 +168,7 @@ def operation(
     if scope is not None:
         extra |= {"security": [{SECURITY_SCHEME: []}], "x-required-scope": scope}
     plain = answer.model is None
+    _operations[operation_id] = ((answer, *more_answers), body)
     return {
         "tags": [tag],
         "operation_id": operation_id,
@@ -210,6 +212,7 @@ def build(app: FastAPI, public_url: str) -> dict[str, Any]:
     schemas.update(definitions["$defs"])
     for name in sorted(_partial):
         _add_partial(schemas, name)
+    _restore_examples(document)
     components["securitySchemes"] = {
         SECURITY_SCHEME: {
             "type": "http",
@@ -272,6 +275,20 @@ def _problem(status: int) -> dict[str, Any]:
         "description": _WHY[status],
         "content": {PROBLEM: {"schema": {"$ref": _SCHEMAS + "ProblemDetails"}, "example": example}},
     }
+
+
+def _restore_examples(document: dict[str, Any]) -> None:
+    """Put the examples in once more: the framework has dropped the nulls in them."""
+    for item in document["paths"].values():
+        for shown in item.values():
+            if not isinstance(shown, dict) or shown.get("operationId") not in _operations:
+                continue
+            answers, body = _operations[shown["operationId"]]
+            for answer in answers:
+                if answer.model is not None:
+                    shown["responses"][str(answer.status)]["content"][JSON]["example"] = answer.example
+            if body is not None:
+                shown["requestBody"]["content"][JSON]["examples"] = _body(body)["content"][JSON]["examples"]
 
 
 def _add_partial(schemas: dict[str, Any], name: str) -> None:
