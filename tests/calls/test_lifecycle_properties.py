@@ -20,6 +20,7 @@ from antiphon.calls.lifecycle_events import (
     AgentReady,
     Answered,
     CancelRequested,
+    DialFailed,
     Dispatched,
     Errored,
     Event,
@@ -48,7 +49,7 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(HangUpRequested, st.sampled_from(list(EndReason))),
     st.builds(ProcessLost, st.floats(0, 5000)),
     st.builds(TimerFired, st.sampled_from(["setup", "no_rtp", "agent", "max_duration"])),
-    st.sampled_from([Errored("broken"), TransferCompleted("+4930")]),
+    st.sampled_from([Errored("broken"), TransferCompleted("+4930"), DialFailed("no trunk")]),
 )
 PLANS = st.builds(
     CallPlan,

@@ -20,7 +20,7 @@ from antiphon.models.stt import STT
 from antiphon.models.tts import TTS
 from antiphon.rooms import ParticipantKind
 from antiphon.rooms.local import LocalRooms
-from antiphon.store import Keyring, Store, open_store
+from antiphon.store import Keyring, Store, StoreUnavailable, open_store
 from antiphon.telephony import (
     DialRequest,
     IncomingCall,
@@ -183,12 +183,18 @@ class ScriptedDialler:
 
 
 class Stage:
-    """A process that runs calls, on a store of its own or one that is shared."""
+    """A process that runs calls, on a store of its own or one that is shared.
+
+    Attributes:
+        observed: what its observer was told.
+        said: what was said in all conversations.
+    """
 
     def __init__(self, store: Store, **options: Any) -> None:
         self.store = store
         self.rooms = LocalRooms()
         self.observed: list[tuple[str, str, Any]] = []
+        self.said: list[str] = []
         given = {"vad": ScriptedVAD([]), **FAST, **options}
         self.recorders = given.pop("recorders", None)
         self.host = CallHost(
@@ -202,6 +208,7 @@ class Stage:
 
     def call_started(self, call_id: str, call: Any, session: Any) -> None:
         self.observed.append(("started", call_id, session))
+        session.on("conversation_item_added", lambda event: self.said.append(event.item.content))
 
     def call_ended(self, call_id: str, call: Any) -> None:
         self.observed.append(("ended", call_id, call["status"]))
@@ -274,6 +281,34 @@ class Stage:
 
 def sqlite_store(folder: Path) -> Store:
     return open_store(f"sqlite:{folder / 'store.db'}", keyring=Keyring([bytes(range(32))]))
+
+
+@contextmanager
+def outage(stage: Stage, *, after: bool = False) -> Iterator[list[str]]:
+    """The store takes no changes meanwhile; with `after` it takes them, and says that it did not.
+
+    Yields what was tried.
+    """
+    store: Any = stage.store
+    tried: list[str] = []
+    working = {name: getattr(store, name) for name in ("create", "update", "renew")}
+
+    def broken(name: str) -> Any:
+        async def fail(*args: Any, **options: Any) -> Any:
+            tried.append(name)
+            if after:
+                await working[name](*args, **options)
+            raise StoreUnavailable("the database does not answer")
+
+        return fail
+
+    for name in working:
+        setattr(store, name, broken(name))
+    try:
+        yield tried
+    finally:
+        for name, method in working.items():
+            setattr(store, name, method)
 
 
 async def until(true: Callable[[], Any], limit: float = 5.0) -> None:

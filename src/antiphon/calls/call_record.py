@@ -183,7 +183,8 @@ class CallRecord:
     async def read(self) -> Stored:
         """The document as it is now."""
         async with asyncio.timeout(WRITE_TIMEOUT):
-            return await self._store.get(COLLECTION, self.id)
+            self.document = await self._store.get(COLLECTION, self.id)
+        return self.document
 
     async def aclose(self) -> None:
         """Write nothing any more; what waits is cancelled. Safe to call twice."""

@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 INTERVAL = 5.0  # seconds between two looks
 MOST_AT_ONCE = 100
+_REPORTED = ("dialing", "ringing", "answered", "agent_ready", "media_path_ready", "media")
 
 
 class CallSupervisor:
@@ -75,9 +76,7 @@ class CallSupervisor:
 
     async def _end(self, document: Stored) -> bool:
         now = self._store.clock()
-        lapsed_at = document["claimable_at"]
-        last_seen = max(document["created_at"], lapsed_at - document.get("lease_seconds", 0.0))
-        _, effects = step(state_of_record(document), ProcessLost(last_seen), now)
+        _, effects = step(state_of_record(document), ProcessLost(_last_seen(document)), now)
         commit = next(effect for effect in effects if isinstance(effect, Commit))
         try:
             await self._store.update(
@@ -98,3 +97,10 @@ class CallSupervisor:
             "call %s: its process %s died; it is %s", document["id"], document.get("owner"), commit.status
         )
         return True
+
+
+def _last_seen(document: Stored) -> float:
+    """When the owner last showed itself: it renewed the lease, or reported something of the call."""
+    renewed = document["claimable_at"] - document.get("lease_seconds", 0.0)
+    reported = [document.get(f"{name}_at") for name in _REPORTED]
+    return float(max(renewed, document["created_at"], *(at for at in reported if at is not None)))
