@@ -94,6 +94,7 @@ def test_an_end_becomes_its_events_and_one_webhook(open_it: Any, run_clean: Any)
                 "assistant_id": call["assistant_id"],
                 "status": "completed",
                 "caller_number": "+14155550123",
+                "usage": {"llm": {"input_tokens": 5}},
                 "recording": recording,
             }
             assert data["transcript"] == [

@@ -6,6 +6,7 @@ gone is gone, and what is encrypted anew stays so.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -69,8 +70,8 @@ class Upkeep:
 
     Args:
         store: its `retention` says how long the documents of each collection are kept.
-        remove_recording: removes the file of a document of `recordings`, and does nothing if it is gone; None: there are no
-            files, or none of ours.
+        remove_recording: removes the file of a document of `recordings`, and does nothing if it is gone; it may remove the
+            document too. None: there are no files, or none of ours.
     """
 
     def __init__(
@@ -148,11 +149,6 @@ class Upkeep:
         except (OSError, AntiphonError) as error:
             logger.warning("the file of recording %s is removed by a later sweep: %s", recording["id"], error)
             return False
-        return await self._gone(recording["id"])
-
-    async def _gone(self, id: str) -> bool:
-        try:
-            await self._store.delete("recordings", id, hard=True)
-        except NotFound:
-            return False
+        with contextlib.suppress(NotFound):
+            await self._store.delete("recordings", recording["id"], hard=True)
         return True

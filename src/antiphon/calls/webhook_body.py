@@ -11,30 +11,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ..store import Document
+from .call_view import show_call
 
 # Many web servers take no more than 1 MiB unless told so.
 MOST_BYTES = 1_000_000
 
-# How the platform keeps a call, which is nobody else's business.
-_INTERNAL = frozenset(
-    {
-        "attempts",
-        "attempts_failed",
-        "claimable_at",
-        "completed_at",
-        "deleted_at",
-        "expires_at",
-        "idempotency_key",
-        "lease",
-        "outbox",
-        "outbox_due",
-        "owner",
-        "request_digest",
-        "requests",
-        "updated_at",
-        "version",
-    }
-)
 _OF_THE_ENTRY = frozenset(
     {"call_id", "created_at", "id", "updated_at", "version", "expires_at", "deleted_at"}
 )
@@ -57,9 +38,12 @@ def webhook_body(
         public_url: where this platform is reached; empty: the address of the recording is not known.
         most_bytes: of the whole; entries at the end of a longer transcript are left out, and `transcript_truncated` says so.
     """
-    entries = [_without(entry, _OF_THE_ENTRY) for entry in sorted(transcript, key=_place)]
+    entries = [
+        {name: value for name, value in entry.items() if name not in _OF_THE_ENTRY}
+        for entry in sorted(transcript, key=_place)
+    ]
     data: dict[str, Any] = {
-        "call": _without(call, _INTERNAL | {"usage"}),
+        "call": show_call(call),
         "transcript": [],
         "transcript_truncated": False,
         "usage": call.get("usage"),
@@ -87,10 +71,6 @@ def recording_url(call: Mapping[str, Any], public_url: str) -> str | None:
 
 def _place(entry: Mapping[str, Any]) -> tuple[int, float]:
     return entry.get("seq", 0), entry.get("created_at", 0.0)
-
-
-def _without(document: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
-    return {name: value for name, value in document.items() if name not in names}
 
 
 def _json(value: Any) -> str:
