@@ -53,7 +53,8 @@ def run_demo(
         console.print(f"Open it in a browser, start a call and say, for example: “{definition.examples[0]}”")
         console.print(f"Its store is {settings.store}.", style="dim")
         console.print(
-            f"A key for its REST interface: antiphon keys create --store {settings.store}", style="dim"
+            f"A key for its REST interface: antiphon keys create --name me --store {settings.store}",
+            style="dim",
         )
         console.print("Ctrl-C ends it.\n", style="dim")
 

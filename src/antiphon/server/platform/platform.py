@@ -18,6 +18,7 @@ from fastapi import FastAPI
 
 from ...calls.call_host import CallHost
 from ...calls.call_parts import CallOptions
+from ...calls.dispatcher import DispatcherOptions, OutboundDispatcher
 from ...calls.event_relay import EventRelay
 from ...calls.recording import Recordings, RecordingStorage
 from ...calls.supervisor import CallSupervisor
@@ -28,6 +29,7 @@ from ...observability import Metrics, Tracing, TracingOptions
 from ...observability.measured_backend import MeasuredBackend
 from ...rooms.local import LocalRooms
 from ...store import Document, Store, open_store
+from ...telephony import Dialler
 from ..app import create_app
 from ..rest import RestServices, install_rest
 from ..serve import serve
@@ -75,7 +77,10 @@ class Platform:
         self._tracing = _tracing(settings)
         self._recordings = Recordings(self._store, recording_storage(settings))
         self._host = self._make_host()
+        self._diallers: dict[str, Dialler] = {}
         self._relay: EventRelay | None = None
+        self._deliverer: WebhookDeliverer | None = None
+        self._dispatcher: OutboundDispatcher | None = None
         self._app: FastAPI | None = None
         self._url = ""
         self._roles: dict[Role, SupervisedRole] = {}
@@ -127,6 +132,7 @@ class Platform:
             await prewarm(self._store)
         parts = {
             Role.SUPERVISOR: self._supervise,
+            Role.DISPATCHER: self._dispatch,
             Role.API: self._serve_http,
         }
         for role, run in parts.items():
@@ -140,6 +146,8 @@ class Platform:
         self._draining = True
         if self._app is not None:
             self._app.state.server.draining = True
+        if self._dispatcher is not None:
+            await self._dispatcher.stop()
         loop = asyncio.get_running_loop()
         until = loop.time() + self._settings.drain_seconds
         if self._host is not None and self._host.calls:
@@ -152,6 +160,7 @@ class Platform:
         """Calls first, then what tells the world of them, the store last."""
         closing: list[tuple[str, Callable[[], Awaitable[Any]]]] = [
             ("calls", self._close_host),
+            ("the dispatcher", self._close_role(Role.DISPATCHER)),
             ("the HTTP server", self._close_http),
             ("recordings", self._recordings.aclose),
             ("events", self._flush),
@@ -213,16 +222,32 @@ class Platform:
         supervisor = CallSupervisor(self._store)
         upkeep = Upkeep(self._store, remove_recording=self._remove_recording)
         parts = (deliverer, relay, supervisor, upkeep)
-        self._relay = relay
+        self._relay, self._deliverer = relay, deliverer
         try:
             for part in parts:
                 part.start()
             ready()
             await asyncio.Event().wait()
         finally:
-            self._relay = None
+            self._relay = self._deliverer = None
             for part in reversed(parts):
                 await part.aclose()
+
+    async def _dispatch(self, ready: Callable[[], None]) -> None:
+        assert self._host is not None  # there is one with this role
+        options = DispatcherOptions(
+            max_concurrent=self._settings.calls.max_concurrent,
+            max_here=self._settings.calls.max_here,
+            lease_seconds=self._settings.calls.lease_seconds,
+        )
+        self._dispatcher = dispatcher = OutboundDispatcher(self._store, self._host, self._diallers, options)
+        try:
+            dispatcher.start()
+            ready()
+            await asyncio.Event().wait()
+        finally:
+            await dispatcher.aclose()
+            self._dispatcher = None
 
     async def _remove_recording(self, recording: Document) -> None:
         await self._recordings.delete(recording["call_id"])
@@ -251,8 +276,11 @@ class Platform:
                 public_url=self._settings.http.public_url,
                 host=self._host,
                 recordings=self._recordings,
+                on_enqueued=lambda: self._dispatcher.poke() if self._dispatcher is not None else None,
                 on_event=lambda: self._relay.poke() if self._relay is not None else None,
+                on_delivery=lambda: self._deliverer.poke() if self._deliverer is not None else None,
                 ready=self._missing,
+                metrics=self._metrics.render,
             ),
         )
         app.state.server.authenticator = app.state.rest.authenticator

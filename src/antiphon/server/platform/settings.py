@@ -101,7 +101,8 @@ class WebSettings(Section):
 class CallSettings(Section):
     """Calls that this process runs."""
 
-    max_concurrent: Annotated[int, Field(ge=1)] = 50
+    max_concurrent: Annotated[int, Field(ge=1)] = 100
+    max_here: Annotated[int, Field(ge=1)] = 100
     lease_seconds: Annotated[float, Field(ge=3, le=600)] = 15.0
     sounds: Path | None = None
 

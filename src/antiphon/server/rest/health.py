@@ -19,7 +19,6 @@ logger = logging.getLogger(__name__)
 router = APIRouter()
 
 _STORE_ANSWERS_WITHIN = 3.0  # seconds
-_PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
 @router.get(
@@ -63,4 +62,5 @@ async def metrics(request: Request) -> Response:
     source = rest_state(request).services.metrics
     if source is None:
         raise Problem(404, "not_found", "This server keeps no metrics.")
-    return Response(source(), headers={"Content-Type": _PROMETHEUS})
+    body, content_type = await source(request.headers.get("accept", ""))
+    return Response(body, headers={"Content-Type": content_type})

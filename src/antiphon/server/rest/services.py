@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, cast
 
@@ -46,7 +46,8 @@ class RestServices:
         on_event: told that a call has new events in its outbox, as `EventRelay.poke`.
         on_delivery: told that a webhook waits to be delivered, as `WebhookDeliverer.poke`.
         ready: what is not ready yet, as `"the recogniser is loading"`; nothing when calls can be taken.
-        metrics: the page of metrics, in the text format of Prometheus; None: there is none.
+        metrics: the page of metrics, as `Metrics.render`: from the request's `Accept` to body and content type; None: there
+            is none.
         most_streams: event streams at once.
         most_streams_per_key: of them with one key.
     """
@@ -59,7 +60,7 @@ class RestServices:
     on_event: Callable[[], None] | None = None
     on_delivery: Callable[[], None] | None = None
     ready: Callable[[], Sequence[str]] = _ready
-    metrics: Callable[[], bytes] | None = None
+    metrics: Callable[[str], Awaitable[tuple[bytes, str]]] | None = None
     most_streams: int = 500
     most_streams_per_key: int = 100
 
