@@ -148,10 +148,9 @@ def make_response(request: Request, status: int, reason: str = "", *, to_tag: st
     response = Response(status, reason or reason_phrase(status))
     response.headers.copy_from(request.headers, "Via")
     response.headers.copy_from(request.headers, "From")
-    to = request.headers.get("To") or ""
-    if to_tag and not _has_tag(to):
-        to = f"{to};tag={to_tag}"
-    response.headers.add_received("To", to)
+    to = request.headers.get("To")
+    if to is not None:
+        response.headers.add_received("To", f"{to};tag={to_tag}" if to_tag and not _has_tag(to) else to)
     response.headers.copy_from(request.headers, "Call-ID")
     response.headers.copy_from(request.headers, "CSeq")
     if request.method == "INVITE" and 100 < status < 300:

@@ -29,6 +29,11 @@ class StreamFramer:
         self._buffer = bytearray()
         self._searched = 0
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether a part of a message is waiting for the rest."""
+        return bool(self._buffer.strip(b"\r\n"))
+
     def feed(self, data: bytes) -> list[bytes | Ping]:
         """Take what came in; returns the messages and pings that are complete by now.
 
@@ -54,7 +59,7 @@ class StreamFramer:
         if (
             self._buffer.startswith(b"\r\n")
             and len(self._buffer) > 2
-            and self._buffer[2:3] not in (b"\r", b"\n")
+            and bytes(self._buffer[2:3]) not in (b"\r", b"\n")
         ):
             del self._buffer[:2]
             self._searched = 0
@@ -63,7 +68,7 @@ class StreamFramer:
         return pings
 
     def _next_message(self) -> bytes | None:
-        if not self._buffer or self._buffer[:1] in (b"\r", b"\n"):
+        if not self._buffer or bytes(self._buffer[:1]) in (b"\r", b"\n"):
             return None
         match = _END_OF_HEADERS.search(self._buffer, max(0, self._searched - 3))
         if match is None:

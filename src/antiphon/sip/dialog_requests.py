@@ -1,0 +1,183 @@
+"""The peer's requests within a dialog.
+
+Source: RFC 3261 sections 12.2.2, 14.2 and 15.1.2; RFC 3311 section 5.2 (UPDATE); RFC 6086 (INFO); RFC 4028 section 9.
+"""
+
+from __future__ import annotations
+
+import re
+
+from . import incoming_call, transfer
+from .call import Call, Phase
+from .core import ACCEPTED_BODIES, Core
+from .dialog import Order
+from .effects import Source
+from .errors import FieldError, MediaNotAcceptable, SdpError
+from .established_call import finish, read_session, report_media, start_session_timer
+from .events import DigitReceived, EndCause
+from .request_checks import content_type
+from .session_timer import answer, too_brief
+from .transaction_layer import ServerTransaction
+
+_SIGNAL = re.compile(rb"(?im)^[ \t]*signal[ \t]*=[ \t]*([0-9A-Da-d*#]|1[0-5])[ \t]*\r?$")
+_DURATION = re.compile(rb"(?im)^[ \t]*duration[ \t]*=[ \t]*(\d{1,6})[ \t]*\r?$")
+_BARE_DIGIT = re.compile(rb"\s*([0-9A-Da-d*#])\s*\Z")
+_DEFAULT_DURATION = 0.25
+
+
+def comes_from_peer(call: Call, source: Source) -> bool:
+    """Whether a request for the call may come from there: a spoofed one matches the tags at most."""
+    return source.host in call.peers or bool(call.trunk and call.trunk == source.trunk)
+
+
+def receive(core: Core, call: Call, server: ServerTransaction, source: Source) -> None:
+    """A request that belongs to the call's dialog and makes sense by itself; not an ACK, nor a CANCEL."""
+    request = server.request
+    dialog = call.dialog
+    if dialog is None or (request.call_id, request.to.tag, request.from_.tag) != dialog.id:
+        core.respond(server, 481)
+        return
+    if not comes_from_peer(call, source):
+        core.respond(server, 481)
+        return
+    if dialog.order_of(request) is Order.OLD:
+        core.respond(server, 500, "Out of Order")
+        return
+    match request.method:
+        case "BYE":
+            _bye(core, call, server)
+        case "INVITE" | "UPDATE":
+            _offer(core, call, server)
+        case "INFO":
+            _info(core, call, server)
+        case "PRACK":
+            incoming_call.provisional_acknowledged(core, call, server)
+        case "NOTIFY":
+            transfer.notified(core, call, server)
+        case "REFER":
+            transfer.asked(core, call, server)
+        case "OPTIONS":
+            options(core, server)
+
+
+def options(core: Core, server: ServerTransaction) -> None:
+    """Say what we can (RFC 3261 section 11.2)."""
+    core.respond(
+        server,
+        200,
+        headers={
+            "Allow": ", ".join(core.options.methods),
+            "Accept": ACCEPTED_BODIES,
+            "Accept-Encoding": "identity",
+            "Accept-Language": "en",
+            "Supported": "100rel, timer",
+        },
+    )
+
+
+def _bye(core: Core, call: Call, server: ServerTransaction) -> None:
+    core.respond(server, 200)
+    if call.phase is Phase.INCOMING and call.server is not None:
+        core.respond(call.server, 487)
+        finish(core, call, EndCause.CANCELLED)
+        return
+    if call.phase is Phase.CALLING and call.invite is not None:
+        return  # An early dialog ended; the INVITE itself goes on (RFC 3261 section 15.1.2).
+    if call.phase is Phase.LEAVING:
+        return  # Both hung up at once; our own BYE ends it.
+    if call.change is not None:
+        call.change.cancel()
+    if call.leave_after_ack:
+        finish(core, call, None)
+        return
+    reason = server.request.headers.get("Reason") or ""
+    finish(core, call, EndCause.PEER_HUNG_UP, reason)
+
+
+def _offer(core: Core, call: Call, server: ServerTransaction) -> None:
+    """A re-INVITE or UPDATE, with or without an offer (RFC 3261 section 14.2, RFC 3311 section 5.2)."""
+    request = server.request
+    invite = request.method == "INVITE"
+    if call.is_over or call.leave_after_ack:
+        core.respond(server, 481)
+        return
+    if call.change is not None and (invite or request.body):
+        core.respond(server, 491)
+        return
+    if (
+        call.pending_ack is not None
+        and (call.pending_ack.has_offer or call.phase is Phase.ACCEPTED)
+        and (invite or request.body)
+    ):
+        core.respond(server, 491)
+        return
+    early = call.phase in (Phase.INCOMING, Phase.CALLING, Phase.CANCELLING)
+    if early and (invite or request.body) and (invite or not _is_settled_early(call)):
+        core.respond(server, 500, headers={"Retry-After": str(int(core.ids.between(0, 10)))})
+        return
+    try:
+        if too_brief(request.headers, core.options.min_se):
+            core.respond(server, 422, headers={"Min-SE": str(core.options.min_se)})
+            return
+        _accept_offer(core, call, server, invite)
+    except SdpError:
+        core.respond(server, 400, "Bad Session Description")
+    except FieldError as error:
+        core.respond(server, 400, str(error))
+    except MediaNotAcceptable as error:
+        core.respond(server, 488, headers={"Warning": f'305 {core.options.name} "{error}"'})
+
+
+def _is_settled_early(call: Call) -> bool:
+    """Whether an UPDATE may change media before the call is answered: only once an offer was answered (RFC 3311 section 5.1)."""
+    settled = call.media_agreed or (bool(call.answer_body) and call.reliable is None)
+    return call.media is not None and settled and (call.media_agreed or not call.media.offering)
+
+
+def _accept_offer(core: Core, call: Call, server: ServerTransaction, invite: bool) -> None:
+    request = server.request
+    session = read_session(request)
+    body, has_offer, agreed = b"", False, None
+    if session is not None and call.media is not None:
+        body, agreed = call.media.answer(session)
+    elif invite and call.media is not None:
+        body, has_offer = call.media.offer(), True
+    timer, expires, require = answer(request.headers, call.timer.interval if call.timer else 0)
+    if call.dialog is not None:
+        call.dialog.refresh_target(request)
+    contact = core.contact(call.transport, call.user, secure=call.secure)
+    fields = {"Contact": str(contact), "Allow": ", ".join(core.options.methods), "Supported": "100rel, timer"}
+    if expires is not None:
+        fields["Session-Expires"] = str(expires)
+    if require:
+        fields["Require"] = "timer"
+    response = core.respond(server, 200, headers=fields, body=body)
+    if invite:
+        incoming_call.await_ack(core, call, server, response, has_offer=has_offer)
+    if timer is not None and call.phase is Phase.CONFIRMED:
+        start_session_timer(core, call, timer)
+    if agreed is not None:
+        report_media(core, call, agreed)
+
+
+def _info(core: Core, call: Call, server: ServerTransaction) -> None:
+    """Digits as `application/dtmf-relay` or `application/dtmf`; an INFO without a body shows that the peer is there."""
+    request = server.request
+    if not request.body:
+        core.respond(server, 200)
+        return
+    if content_type(request) == "application/dtmf-relay":
+        match = _SIGNAL.search(request.body)
+        length = _DURATION.search(request.body)
+        duration = min(int(length[1]) / 1000, 10.0) if length else _DEFAULT_DURATION
+    else:
+        match, duration = _BARE_DIGIT.match(request.body) or _SIGNAL.search(request.body), _DEFAULT_DURATION
+    if match is None:
+        core.respond(server, 400, "No Digit")
+        return
+    core.respond(server, 200)
+    text = match[1].decode().upper()
+    if len(text) == 2:
+        text = "*#ABCD"[int(text) - 10]
+    if call.phase in (Phase.CONFIRMED, Phase.ACCEPTED):
+        core.report(DigitReceived(call.handle, text, duration))

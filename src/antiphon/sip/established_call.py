@@ -1,0 +1,371 @@
+"""What we do within a dialog: change media, refresh the session, hang up.
+
+Source: RFC 3261 sections 12.2.1, 14 and 15; RFC 3311 (UPDATE); RFC 4028 (session timers); RFC 6337.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from .call import Call, Phase, TransferState
+from .core import ClientRequest, Core
+from .dialog import Dialog
+from .effects import Hop
+from .errors import FieldError, MediaNotAcceptable, SdpError
+from .events import Answered, EndCause, Ended, MediaChanged, MediaChangeRefused, TransferSucceeded
+from .message import Request, Response
+from .offer_answer import NegotiatedMedia
+from .request_checks import session_body
+from .sdp import SessionDescription, parse_sdp
+from .session_timer import Refresher, SessionExpires, SessionTimer, agreed
+
+REFRESH, EXPIRE, GLARE, TRANSFER = "refresh", "expire", "glare", "transfer"
+TIMERS = (REFRESH, EXPIRE, GLARE, TRANSFER, "cancel", "accepted", "reliable")
+
+
+# -- the call as a whole ------------------------------------------------------------------------------------------------------
+
+
+def enter_dialog(core: Core, call: Call, dialog: Dialog) -> None:
+    """Make a dialog the one of the call."""
+    call.dialog = dialog
+    core.dialogs[dialog.id] = call
+    for uri in (dialog.target, *(entry.uri for entry in dialog.route_set)):
+        host = getattr(uri, "host", "")
+        if host:
+            call.peers.add(host.strip("[]"))
+
+
+def finish(core: Core, call: Call, cause: EndCause | None, detail: str = "") -> None:
+    """The call is over, as far as its user is concerned; reported unless it was before.
+
+    Args:
+        cause: None: `Rejected` was reported instead.
+    """
+    if call.phase is Phase.OVER:
+        return
+    reported = call.phase is Phase.LEAVING
+    call.phase = Phase.OVER
+    if call.transfer is TransferState.ACCEPTED and cause is EndCause.PEER_HUNG_UP:
+        core.report(TransferSucceeded(call.handle))
+        cause = EndCause.TRANSFERRED
+    forget(core, call)
+    if cause is not None and not reported:
+        core.report(Ended(call.handle, cause, detail))
+
+
+def forget(core: Core, call: Call) -> None:
+    """Free what the call holds; its transactions end by themselves."""
+    for name in TIMERS:
+        core.cancel_timer("call", call.handle, name)
+    core.calls.pop(call.handle, None)
+    for dialog in (call.dialog, *call.forks.values()):
+        if dialog is not None and core.dialogs.get(dialog.id) is call:
+            del core.dialogs[dialog.id]
+
+
+def hop_of_dialog(call: Call, dialog: Dialog) -> Hop:
+    """Where a request within the dialog goes; by the connection of the peer's INVITE if it leads there.
+
+    Raises:
+        FieldError: the peer gave an address that one cannot send to.
+    """
+    hop = dialog.hop(call.transport)
+    if call.connection and hop.transport == call.transport:
+        hop = replace(hop, connection=call.connection)
+    return hop
+
+
+def send_in_dialog(
+    core: Core,
+    call: Call,
+    method: str,
+    on_response: Callable[[Response], None],
+    *,
+    headers: Mapping[str, str] | None = None,
+    body: bytes = b"",
+    content_type: str = "application/sdp",
+    dialog: Dialog | None = None,
+) -> ClientRequest | None:
+    """Send a request within the call's dialog; None: the dialog leads nowhere, so nothing was sent."""
+    dialog = dialog or call.dialog
+    if dialog is None:
+        return None
+    try:
+        hop = hop_of_dialog(call, dialog)
+    except FieldError:
+        return None
+    request = dialog.request(method)
+    if method in ("INVITE", "UPDATE", "REFER"):
+        request.headers.add("Contact", str(core.contact(hop.transport, call.user, secure=call.secure)))
+    if method in ("INVITE", "UPDATE"):
+        core.add_capabilities(request)
+    for name, value in (headers or {}).items():
+        request.headers.add(name, value)
+    if body:
+        request.headers.add("Content-Type", content_type)
+        request.body = body
+    return core.send_request(request, hop, on_response, renumber=dialog.next_cseq, digest=call.digest)
+
+
+def acknowledge(
+    core: Core, call: Call, dialog: Dialog, invite: Request, body: bytes = b""
+) -> tuple[Hop, bytes] | None:
+    """Send the ACK to a 2xx (RFC 3261 section 13.2.2.4); returns it, for when the 2xx comes again."""
+    try:
+        hop = hop_of_dialog(call, dialog)
+    except FieldError:
+        return None
+    ack = dialog.request("ACK", invite.cseq.number)
+    ack.headers.copy_from(invite.headers, "Authorization", "Proxy-Authorization")
+    if body:
+        ack.headers.add("Content-Type", "application/sdp")
+        ack.body = body
+    return hop, core.send_ack(ack, hop)
+
+
+# -- media ---------------------------------------------------------------------------------------------------------------------
+
+
+def read_session(message: Request | Response) -> SessionDescription | None:
+    """The description that a message carries; None: none.
+
+    Raises:
+        SdpError: there is one, and it is malformed.
+    """
+    if not message.body:
+        return None
+    try:
+        body = session_body(message.headers.get("Content-Type") or "", message.body)
+    except FieldError as error:
+        raise SdpError(str(error)) from None
+    return parse_sdp(body) if body else None
+
+
+def report_media(core: Core, call: Call, media: NegotiatedMedia) -> None:
+    """Tell the user what was agreed on, if it is news."""
+    if media != call.reported:
+        call.reported = media
+        core.report(MediaChanged(call.handle, media))
+
+
+def change_media(core: Core, call: Call) -> None:
+    """Send the re-INVITE that is wanted, once nothing stands in its way (RFC 3261 section 14.1)."""
+    busy = call.change is not None or call.pending_ack is not None
+    if call.phase is not Phase.CONFIRMED or busy or call.media is None:
+        return
+    if call.wanted_change is None and not call.refresh_wanted:
+        return
+    call.direction_before = call.media.local.direction
+    body = call.media.offer(call.wanted_change)
+    headers = _timer_headers(call)
+    change = send_in_dialog(
+        core,
+        call,
+        "INVITE",
+        lambda response: _change_answered(core, call, response),
+        headers=headers,
+        body=body,
+    )
+    if change is None:
+        call.media.abandon_offer()
+        hang_up(core, call, EndCause.PEER_LOST, "the peer's address cannot be reached")
+        return
+    call.change = change
+
+
+def _change_answered(core: Core, call: Call, response: Response) -> None:
+    """A response to our re-INVITE."""
+    change, dialog, media = call.change, call.dialog, call.media
+    if response.status < 200 or dialog is None or media is None:
+        return
+    if response.status < 300:
+        _change_accepted(core, call, dialog, response)
+        return
+    if change is None:
+        return
+    call.change = None
+    media.abandon_offer()
+    if call.phase is not Phase.CONFIRMED:
+        return
+    if response.status == 491:
+        low, high = (0.0, 2.0) if call.inbound else (2.1, 4.0)
+        core.set_timer(("call", call.handle, GLARE), core.ids.between(low, high))
+        return
+    was_refresh, call.refresh_wanted = call.refresh_wanted and call.wanted_change is None, False
+    if call.wanted_change is not None:
+        media.local = replace(media.local, direction=call.direction_before)
+    call.wanted_change = None
+    if _ends_dialog(core, call, response):
+        return
+    if was_refresh:
+        return  # The next refresh may fare better; else the session expires.
+    core.report(MediaChangeRefused(call.handle, response.status, response.reason))
+
+
+def _change_accepted(core: Core, call: Call, dialog: Dialog, response: Response) -> None:
+    tag = f"{response.to.tag} {response.cseq.number}"
+    if tag in call.acks:
+        hop, data = call.acks[tag]
+        core.resend_ack(hop, data)
+        return
+    change, call.change = call.change, None
+    if change is None:
+        return
+    dialog.refresh_target(response)
+    call.acks.clear()
+    ack = acknowledge(core, call, dialog, change.request)
+    if ack is not None:
+        call.acks[tag] = ack
+    call.wanted_change, call.refresh_wanted = None, False
+    if call.phase is not Phase.CONFIRMED:
+        return
+    try:
+        session = read_session(response)
+        if session is not None and call.media is not None:
+            report_media(core, call, call.media.take_answer(session))
+        elif call.media is not None:
+            call.media.abandon_offer()
+    except (SdpError, MediaNotAcceptable) as error:
+        hang_up(core, call, EndCause.MEDIA_REFUSED, str(error))
+        return
+    start_session_timer(core, call, _agreed_timer(response, change.request))
+    change_media(core, call)
+
+
+def _ends_dialog(core: Core, call: Call, response: Response) -> bool:
+    """Whether a response says that the peer knows the call no more (RFC 3261 section 12.2.1.2); then it is over."""
+    if response.status == 481:
+        finish(core, call, EndCause.PEER_LOST, "the peer knows nothing of the call any more (481)")
+    elif response.status == 408:
+        hang_up(core, call, EndCause.PEER_LOST, "the peer does not answer")
+    else:
+        return False
+    return True
+
+
+# -- session timer --------------------------------------------------------------------------------------------------------------
+
+
+def start_session_timer(core: Core, call: Call, timer: SessionTimer | None) -> None:
+    """Begin to count anew, as after every refresh."""
+    call.timer = timer
+    core.cancel_timer("call", call.handle, REFRESH)
+    core.cancel_timer("call", call.handle, EXPIRE)
+    if timer is None:
+        return
+    if timer.ours:
+        core.set_timer(("call", call.handle, REFRESH), timer.refresh_after)
+    core.set_timer(("call", call.handle, EXPIRE), timer.expire_after)
+
+
+def _timer_headers(call: Call) -> dict[str, str]:
+    if call.timer is None:
+        return {}
+    refresher = Refresher.UAC if call.timer.ours else Refresher.UAS
+    return {"Session-Expires": str(SessionExpires(call.timer.interval, refresher))}
+
+
+def _agreed_timer(response: Response, request: Request) -> SessionTimer | None:
+    asked = request.headers.get("Session-Expires") or ""
+    try:
+        return agreed(response.headers, int(asked.partition(";")[0] or 0))
+    except (FieldError, ValueError):
+        return None
+
+
+def refresh_session(core: Core, call: Call) -> None:
+    """Show the peer that we are still there: by UPDATE if it knows that, else by a re-INVITE that changes nothing."""
+    if call.phase is not Phase.CONFIRMED:
+        return
+    if "UPDATE" not in call.peer_allows:
+        call.refresh_wanted = True
+        change_media(core, call)
+        return
+    sent = send_in_dialog(
+        core, call, "UPDATE", lambda response: _refreshed(core, call, response), headers=_timer_headers(call)
+    )
+    if sent is None:
+        hang_up(core, call, EndCause.PEER_LOST, "the peer's address cannot be reached")
+
+
+def _refreshed(core: Core, call: Call, response: Response) -> None:
+    if response.status < 200 or call.phase is not Phase.CONFIRMED:
+        return
+    if response.status < 300:
+        if call.dialog is not None:
+            call.dialog.refresh_target(response)
+        try:
+            timer = agreed(response.headers, call.timer.interval if call.timer else 0)
+        except FieldError:
+            timer = call.timer
+        start_session_timer(core, call, timer)
+    elif not _ends_dialog(core, call, response) and response.status in (405, 501):
+        call.peer_allows -= {"UPDATE"}
+        refresh_session(core, call)
+
+
+# -- the end -------------------------------------------------------------------------------------------------------------------
+
+
+def hang_up(core: Core, call: Call, cause: EndCause, detail: str = "", reason: str = "") -> None:
+    """Send a BYE, or have one follow the ACK that is still to come (RFC 3261 section 15), and report the end.
+
+    Args:
+        reason: for a Reason header field, as `Q.850;cause=16`.
+    """
+    if call.is_over:
+        return
+    if call.phase is Phase.ACCEPTED and call.pending_ack is not None:
+        call.leave_after_ack = True
+        core.report(Ended(call.handle, cause, detail))
+        return
+    if call.change is not None:
+        call.change.cancel()
+    left_before = call.leave_after_ack
+    call.phase = Phase.LEAVING
+    for name in TIMERS:
+        core.cancel_timer("call", call.handle, name)
+    if not left_before:
+        core.report(Ended(call.handle, cause, detail))
+    headers = {"Reason": reason} if reason else {}
+    if (
+        send_in_dialog(core, call, "BYE", lambda response: _left(core, call, response), headers=headers)
+        is None
+    ):
+        finish(core, call, cause, detail)
+
+
+def _left(core: Core, call: Call, response: Response) -> None:
+    if response.status >= 200:
+        finish(core, call, EndCause.LOCAL)
+
+
+def answered(core: Core, call: Call, timer: SessionTimer | None) -> None:
+    """The INVITE is done with on both sides: the call is on."""
+    call.phase = Phase.CONFIRMED
+    core.report(Answered(call.handle))
+    start_session_timer(core, call, timer)
+
+
+def bye_fork(core: Core, call: Call, dialog: Dialog) -> None:
+    """End a dialog that is not to become the call's (RFC 3261 section 13.2.2.4)."""
+    send_in_dialog(core, call, "BYE", lambda _: None, dialog=dialog)
+
+
+def timer_fired(core: Core, call: Call, name: str) -> None:
+    """A timer of an established call fired."""
+    match name:
+        case "refresh":
+            refresh_session(core, call)
+        case "expire":
+            hang_up(
+                core,
+                call,
+                EndCause.SESSION_EXPIRED,
+                "the session was not refreshed",
+                'SIP;cause=408;text="Session expired"',
+            )
+        case "glare":
+            change_media(core, call)

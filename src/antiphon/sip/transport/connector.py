@@ -1,0 +1,166 @@
+"""Opens connections where a hop leads, and finds the open ones again.
+
+A hop's own connection is used if it leads to the same host, whatever its port: peers take requests on the connection that they
+opened. Source: RFC 3261 section 18.1.1; RFC 5922 (the certificate carries the name that was asked for).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import ssl
+from collections.abc import Callable
+
+from ..effects import Hop
+from .stream import Connections, StreamConnection
+
+logger = logging.getLogger(__name__)
+
+CONNECT_SECONDS = 5.0
+LOOKUP_SECONDS = 5.0
+_CACHED_SECONDS = 30.0
+TlsContexts = Callable[[str], ssl.SSLContext]
+
+
+def is_address(host: str) -> bool:
+    """Whether `host` is an IP address, so that nothing needs to be looked up."""
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
+class Resolver:
+    """Looks names up, and remembers the answers for a short while."""
+
+    def __init__(self) -> None:
+        self._cache: dict[tuple[str, int], tuple[float, list[str]]] = {}
+
+    async def addresses(self, host: str, *, stream: bool) -> list[str]:
+        """The addresses of a host, at least one.
+
+        Raises:
+            OSError: there are none, or the look-up took too long.
+        """
+        if is_address(host):
+            return [host]
+        loop = asyncio.get_running_loop()
+        kind = 1 if stream else 2  # socket.SOCK_STREAM, socket.SOCK_DGRAM
+        known = self._cache.get((host, kind))
+        if known is not None and known[0] > loop.time():
+            return known[1]
+        async with asyncio.timeout(LOOKUP_SECONDS):
+            found = await loop.getaddrinfo(host, None, type=kind)
+        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        if not addresses:
+            raise OSError(f"{host} has no address")
+        if len(self._cache) > 1000:
+            self._cache.clear()
+        self._cache[host, kind] = (loop.time() + _CACHED_SECONDS, addresses)
+        return addresses
+
+
+class Connector:
+    """Owns the stream connections of an endpoint."""
+
+    def __init__(self, owner: Connections, resolver: Resolver, tls_context: TlsContexts) -> None:
+        self._owner = owner
+        self._resolver = resolver
+        self._tls_context = tls_context
+        self._open: dict[int, StreamConnection] = {}
+        self._opening: dict[tuple[str, str, int], asyncio.Future[StreamConnection | None]] = {}
+        self._numbers = 0
+
+    @property
+    def open(self) -> list[StreamConnection]:
+        """All open connections."""
+        return list(self._open.values())
+
+    def new(self, transport_name: str, *, ours: bool) -> StreamConnection:
+        """A connection object for a socket that is there or will be."""
+        self._numbers += 1
+        return StreamConnection(self._owner, transport_name, self._numbers, ours=ours)
+
+    def add(self, connection: StreamConnection) -> None:
+        """It is open."""
+        self._open[connection.number] = connection
+
+    def remove(self, connection: StreamConnection) -> None:
+        """It is closed."""
+        self._open.pop(connection.number, None)
+
+    def count_from(self, host: str) -> int:
+        """How many connections there are with a host."""
+        return sum(connection.peer[0] == host for connection in self._open.values())
+
+    def find(self, hop: Hop) -> StreamConnection | None:
+        """An open connection that leads to the hop."""
+        named = self._open.get(hop.connection)
+        if named is not None and named.is_open and (named.peer[0] == hop.host or not is_address(hop.host)):
+            return named
+        for connection in self._open.values():
+            fits = connection.transport_name == hop.transport and connection.is_open
+            if fits and connection.peer == (hop.host, hop.port):
+                return connection
+        return None
+
+    def last_resort(self, hop: Hop) -> StreamConnection | None:
+        """The hop's connection although it leads elsewhere: the peer may be behind a NAT."""
+        named = self._open.get(hop.connection)
+        return named if named is not None and named.is_open else None
+
+    async def connect(self, hop: Hop) -> StreamConnection | None:
+        """An open connection to the hop, shared by all who wait for the same; None: it could not be made."""
+        key = (hop.transport, hop.host, hop.port)
+        waiting = self._opening.get(key)
+        if waiting is not None:
+            return await asyncio.shield(waiting)
+        future: asyncio.Future[StreamConnection | None] = asyncio.get_running_loop().create_future()
+        self._opening[key] = future
+        connection: StreamConnection | None = None
+        try:
+            connection = await self._connect(hop)
+        finally:
+            del self._opening[key]
+            future.set_result(connection)
+        return connection
+
+    async def _connect(self, hop: Hop) -> StreamConnection | None:
+        loop = asyncio.get_running_loop()
+        try:
+            addresses = await self._resolver.addresses(hop.host, stream=True)
+        except (OSError, UnicodeError) as error:
+            logger.warning("sip: %s cannot be looked up: %s", hop.host, error)
+            return None
+        tls = self._tls_context(hop.host) if hop.transport == "TLS" else None
+        for address in addresses:
+            known = self.find(Hop(hop.transport, address, hop.port))
+            if known is not None and tls is None:
+                return known
+            try:
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    _, connection = await loop.create_connection(
+                        lambda: self.new(hop.transport, ours=True),
+                        address,
+                        hop.port,
+                        ssl=tls,
+                        server_hostname=hop.host if tls else None,
+                    )
+            except (OSError, TimeoutError) as error:
+                logger.warning(
+                    "sip: no %s connection to %s port %d: %s",
+                    hop.transport,
+                    hop.host,
+                    hop.port,
+                    error or "timed out",
+                )
+                continue
+            return connection
+        return None
+
+    async def aclose(self) -> None:
+        """Close all."""
+        for connection in self.open:
+            await connection.aclose()

@@ -1,0 +1,388 @@
+"""The asyncio shell of a user agent: its sockets, its timers, and the order in which things happen.
+
+Everything runs on one event loop. Effects are carried out in order; a user who acts from within an event's callback has the
+effects of that carried out after those that are under way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import ssl
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..admission import Admission, Verdict
+from ..call import CallRequest
+from ..core import UserAgentOptions
+from ..effects import CancelTimer, Effect, Hop, Report, Send, SetTimer, Source, TimerKey
+from ..errors import BadRequest, ParseError
+from ..events import SipEvent
+from ..message import parse_message
+from ..offer_answer import LocalMedia
+from ..registration import RegistrationRequest
+from ..sdp import Direction
+from ..uri import Uri
+from ..user_agent import UserAgent
+from .connector import Connector, Resolver, TlsContexts, is_address
+from .stream import StreamConnection
+from .udp import UdpSocket
+
+logger = logging.getLogger(__name__)
+
+OnSipEvent = Callable[[SipEvent], None]
+_MOST_CONNECTIONS = 2000
+_MOST_FROM_ONE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Where to listen.
+
+    Attributes:
+        transport: `UDP`, `TCP` or `TLS`.
+        port: 0: any free one.
+        advertised: host and port that peers are told, if they differ, as behind a NAT; port 0: the one listened on.
+        tls: certificate and key, for TLS.
+    """
+
+    transport: str
+    host: str
+    port: int
+    advertised: tuple[str, int] | None = None
+    tls: ssl.SSLContext | None = None
+
+
+class SipEndpoint:
+    """A user agent with sockets. Begin with `start`; the methods are those of `UserAgent`, and events go to `on_event`.
+
+    Attributes:
+        user_agent: the pure machine.
+        admission: who may talk to us.
+        dropped: how many messages were no SIP.
+    """
+
+    def __init__(self, admission: Admission, on_event: OnSipEvent, tls_context: TlsContexts | None) -> None:
+        self.admission = admission
+        self.dropped = 0
+        self._on_event = on_event
+        self._loop = asyncio.get_running_loop()
+        self._udp: list[UdpSocket] = []
+        self._servers: list[asyncio.Server] = []
+        self._resolver = Resolver()
+        self._connector = Connector(self, self._resolver, tls_context or _default_tls)
+        self._timers: dict[TimerKey, asyncio.TimerHandle] = {}
+        self._queue: deque[Effect] = deque()
+        self._draining = False
+        self._closed = False
+        self._leaving: asyncio.Event | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.addresses: dict[str, tuple[str, int]] = {}
+        self.user_agent = UserAgent(UserAgentOptions({"UDP": ("127.0.0.1", 5060)}))
+
+    @classmethod
+    async def start(
+        cls,
+        listeners: list[Listener],
+        on_event: OnSipEvent,
+        *,
+        admission: Admission,
+        options: UserAgentOptions | None = None,
+        tls_context: TlsContexts | None = None,
+    ) -> SipEndpoint:
+        """Listen.
+
+        Args:
+            on_event: called on the event loop, in order.
+            options: of the user agent; `addresses` is filled in here.
+            tls_context: for each host that TLS connects to, how to verify it; None: by the system's authorities.
+
+        Raises:
+            OSError: an address is not ours or taken; nothing is left open.
+        """
+        endpoint = cls(admission, on_event, tls_context)
+        try:
+            for listener in listeners:
+                await endpoint._listen(listener)
+        except OSError:
+            await endpoint.aclose(drain=0.0)
+            raise
+        options = replace(options or UserAgentOptions({}), addresses=endpoint.addresses)
+        endpoint.user_agent = UserAgent(options)
+        return endpoint
+
+    async def _listen(self, listener: Listener) -> None:
+        name = listener.transport.upper()
+        if name == "UDP":
+            socket = await UdpSocket.bind(listener.host, listener.port, self._datagram)
+            self._udp.append(socket)
+            host, port = socket.address
+        else:
+            if name == "TLS" and listener.tls is None:
+                raise OSError(
+                    f"The TLS listener on {listener.host} has no certificate. Give it one, or listen on TCP."
+                )
+            server = await self._loop.create_server(
+                lambda: self._connector.new(name, ours=False),
+                listener.host,
+                listener.port,
+                ssl=listener.tls if name == "TLS" else None,
+                backlog=512,
+            )
+            self._servers.append(server)
+            host, port = server.sockets[0].getsockname()[:2]
+        told = listener.advertised or (host, 0)
+        self.addresses.setdefault(name, (told[0], told[1] or port))
+
+    # -- what the user asks for ----------------------------------------------------------------------------------------------
+
+    def place_call(self, wanted: CallRequest) -> int:
+        """See `UserAgent.place_call`."""
+        handle, effects = self.user_agent.place_call(wanted, self._loop.time())
+        self._perform(effects)
+        return handle
+
+    def ring(
+        self,
+        call: int,
+        *,
+        code: int = 180,
+        media: LocalMedia | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """See `UserAgent.ring`."""
+        self._perform(self.user_agent.ring(call, self._loop.time(), code=code, media=media, headers=headers))
+
+    def answer(self, call: int, media: LocalMedia, *, headers: Mapping[str, str] | None = None) -> None:
+        """See `UserAgent.answer`."""
+        self._perform(self.user_agent.answer(call, media, self._loop.time(), headers=headers))
+
+    def hang_up(
+        self,
+        call: int,
+        *,
+        code: int = 480,
+        phrase: str = "",
+        reason: str = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """See `UserAgent.hang_up`."""
+        now = self._loop.time()
+        self._perform(
+            self.user_agent.hang_up(call, now, code=code, phrase=phrase, reason=reason, headers=headers)
+        )
+
+    def hold(self, call: int, direction: Direction) -> None:
+        """See `UserAgent.hold`."""
+        self._perform(self.user_agent.hold(call, direction, self._loop.time()))
+
+    def transfer(self, call: int, target: Uri) -> None:
+        """See `UserAgent.transfer`."""
+        self._perform(self.user_agent.transfer(call, target, self._loop.time()))
+
+    def report_transfer(self, call: int, code: int) -> None:
+        """See `UserAgent.report_transfer`."""
+        self._perform(self.user_agent.report_transfer(call, code, self._loop.time()))
+
+    def send_digit(self, call: int, digit: str, *, duration: float = 0.16) -> None:
+        """See `UserAgent.send_digit`."""
+        self._perform(self.user_agent.send_digit(call, digit, self._loop.time(), duration=duration))
+
+    def register(self, wanted: RegistrationRequest) -> int:
+        """See `UserAgent.register`."""
+        handle, effects = self.user_agent.register(wanted, self._loop.time())
+        self._perform(effects)
+        return handle
+
+    def unregister(self, registration: int) -> None:
+        """See `UserAgent.unregister`."""
+        self._perform(self.user_agent.unregister(registration, self._loop.time()))
+
+    def ping(self, target: Uri, *, hop: Hop | None = None) -> int:
+        """See `UserAgent.ping`."""
+        handle, effects = self.user_agent.ping(target, self._loop.time(), hop=hop)
+        self._perform(effects)
+        return handle
+
+    async def aclose(self, *, drain: float = 5.0) -> None:
+        """Hang up every call, take registrations back, wait for the answers, and close.
+
+        Args:
+            drain: seconds to wait at most.
+        """
+        if self._closed:
+            return
+        self._perform(self.user_agent.leave(self._loop.time()))
+        self._leaving = asyncio.Event()
+        if not self.user_agent.is_idle:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(drain):
+                    await self._leaving.wait()
+        self._closed = True
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for server in self._servers:
+            server.close()
+        await self._connector.aclose()
+        for socket in self._udp:
+            await socket.aclose()
+
+    # -- from the wire -------------------------------------------------------------------------------------------------------
+
+    def _datagram(self, data: bytes, host: str, port: int) -> None:
+        source = self._admit("UDP", host, port, 0)
+        if source is not None and data.strip(b"\r\n\0 "):
+            self._take(data, source, stream=False)
+
+    def opened(self, connection: StreamConnection) -> bool:
+        """A connection came, or one of ours is there."""
+        host, port = connection.peer
+        if connection.ours:
+            self.admission.learn(host, self._loop.time())
+        too_many = (
+            len(self._connector.open) >= _MOST_CONNECTIONS
+            or self._connector.count_from(host) >= _MOST_FROM_ONE
+        )
+        if self._closed or too_many or self._admit(connection.transport_name, host, port, 0) is None:
+            return False
+        self._connector.add(connection)
+        return True
+
+    def received(self, connection: StreamConnection, data: bytes) -> None:
+        """A message came by a connection."""
+        source = self._admit(connection.transport_name, *connection.peer, connection.number)
+        if source is not None:
+            self._take(data, source, stream=True)
+
+    def closed(self, connection: StreamConnection) -> None:
+        """A connection is gone."""
+        self._connector.remove(connection)
+
+    def _admit(self, transport: str, host: str, port: int, connection: int) -> Source | None:
+        """The source of a message that may be looked at; None: drop it without a word to its sender."""
+        now = self._loop.time()
+        verdict, trunk = self.admission.judge(host, now)
+        if verdict in (Verdict.ADMITTED, Verdict.LEARNED):
+            return Source(transport, host, port, connection, trunk, verdict is Verdict.ADMITTED)
+        if self.admission.should_log(host, now):
+            logger.warning("sip: refused %s (%s, %s)", host, transport, verdict.value)
+        return None
+
+    def _take(self, data: bytes, source: Source, *, stream: bool) -> None:
+        now = self._loop.time()
+        try:
+            message = parse_message(data, stream=stream)
+        except BadRequest as fault:
+            self._perform(self.user_agent.receive_bad(fault, source, now))
+        except ParseError as error:
+            self.dropped += 1
+            logger.debug("sip: dropped a message from %s: %s", source.host, error)
+        else:
+            self._perform(self.user_agent.receive(message, source, now))
+
+    # -- effects -------------------------------------------------------------------------------------------------------------
+
+    def _perform(self, effects: list[Effect]) -> None:
+        self._queue += effects
+        if self._draining:
+            return
+        self._draining = True
+        try:
+            while self._queue:
+                self._carry_out(self._queue.popleft())
+        finally:
+            self._draining = False
+        if self._leaving is not None and self.user_agent.is_idle:
+            self._leaving.set()
+
+    def _carry_out(self, effect: Effect) -> None:
+        match effect:
+            case Send():
+                self._send(effect)
+            case SetTimer(key, at):
+                self._forget_timer(key)
+                self._timers[key] = self._loop.call_at(at, self._timer_fired, key)
+            case CancelTimer(key):
+                self._forget_timer(key)
+            case Report(event):
+                self._tell(event)
+
+    def _tell(self, event: SipEvent) -> None:
+        """A user that fails must not keep the effects behind its event from being carried out."""
+        try:
+            self._on_event(event)
+        except Exception as error:
+            context = {
+                "message": f"The handler of the SIP event {type(event).__name__} failed",
+                "exception": error,
+            }
+            self._loop.call_exception_handler(context)
+
+    def _forget_timer(self, key: TimerKey) -> None:
+        timer = self._timers.pop(key, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _timer_fired(self, key: TimerKey) -> None:
+        self._timers.pop(key, None)
+        self._perform(self.user_agent.timer_fired(key, self._loop.time()))
+
+    def _send(self, send: Send) -> None:
+        hop = send.hop
+        if hop.transport == "UDP":
+            if is_address(hop.host):
+                self._send_datagram(send, hop.host)
+            else:
+                self._spawn(self._look_up_and_send(send))
+            return
+        connection = self._connector.find(hop)
+        if connection is None or not connection.send(send.data):
+            self._spawn(self._connect_and_send(send))
+
+    def _send_datagram(self, send: Send, host: str) -> None:
+        self.admission.learn(host, self._loop.time())
+        socket = next((one for one in self._udp if (":" in one.address[0]) == (":" in host)), None)
+        if socket is None or not socket.send(send.data, host, send.hop.port):
+            self._failed(send)
+
+    async def _look_up_and_send(self, send: Send) -> None:
+        try:
+            addresses = await self._resolver.addresses(send.hop.host, stream=False)
+        except (OSError, UnicodeError) as error:
+            logger.warning("sip: %s cannot be looked up: %s", send.hop.host, error)
+            self._failed(send)
+        else:
+            self._send_datagram(send, addresses[0])
+
+    async def _connect_and_send(self, send: Send) -> None:
+        connection = await self._connector.connect(send.hop) or self._connector.last_resort(send.hop)
+        if connection is None or not connection.send(send.data):
+            self._failed(send)
+
+    def _failed(self, send: Send) -> None:
+        """Reported from the loop, never from within the user agent's own turn."""
+        if send.key is not None and not self._closed:
+            self._loop.call_soon(self._report_failure, send.key)
+
+    def _report_failure(self, key: TimerKey) -> None:
+        if not self._closed:
+            self._perform(self.user_agent.transport_failed(key, self._loop.time()))
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _default_tls(host: str) -> ssl.SSLContext:
+    """Certificates are verified by the system's authorities, and must carry the host's name."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
