@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
+import socket
+import sys
 import time
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -117,6 +123,43 @@ def test_without_a_secret_it_is_not_signed(real: Any, run_clean: Any) -> None:
             [message] = receiver.messages
             assert "webhook-signature" not in message.headers
             assert abs(int(message.headers["webhook-timestamp"]) - time.time()) < 60
+
+    run_clean(main())
+
+
+def test_the_receiver_of_the_page_verifies_it_and_takes_it_once(
+    real: Any, run_clean: Any, tmp_path: Path
+) -> None:
+    pytest.importorskip("standardwebhooks")
+    page = (Path(__file__).parents[2] / "docs" / "webhooks.md").read_text()
+    code = re.search(r"```python\n# receiver\.py\n(.*?)```", page, re.DOTALL)
+    assert code is not None
+    program = tmp_path / "receiver.py"
+    program.write_text(code[1])
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+
+    async def main() -> None:
+        environment = {**os.environ, "WEBHOOK_SECRET": SECRET, "PORT": str(port)}
+        receiver = await asyncio.create_subprocess_exec(
+            sys.executable, program, env=environment, stdout=PIPE, stderr=DEVNULL
+        )
+        assert receiver.stdout is not None
+        try:
+            async with real() as store, delivering(store):
+                # Nobody listens at first; retries bridge that.
+                url = f"http://127.0.0.1:{port}/calls"
+                id = await end_call(store, url, secret=SECRET, attempts=1000)
+                delivery = await settled(store, id)
+                await replay(store, id)
+                await settled(store, id, replays=1)
+                forged = await end_call(store, url, secret="whsec_b3RoZXI=", attempts=2)
+                dead = await settled(store, forged, "dead")
+                assert dead["reason"] == "the receiver answered 401"
+        finally:
+            receiver.terminate()
+            said, _ = await receiver.communicate()
+        assert said.decode().splitlines() == [f"{delivery['call_id']} completed"]
 
     run_clean(main())
 
