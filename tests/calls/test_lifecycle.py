@@ -25,6 +25,7 @@ from antiphon.calls.lifecycle_events import (
     AgentReady,
     Answered,
     CancelRequested,
+    DialFailed,
     Dispatched,
     Errored,
     Event,
@@ -136,6 +137,7 @@ ROWS = [
     Row("queued", Errored("no such trunk"), [ended("queued", "failed")]),
     Row("queued", Shutdown(), []),
     Row("queued", ProcessLost(50.0), []),
+    Row("queued", DialFailed("no trunk"), []),
     Row("queued", Answered(), []),
     Row("queued", PeerHungUp(), []),
     # dialling
@@ -145,6 +147,7 @@ ROWS = [
     Row("dialing", ProvisionalResponse(199), []),
     Row("dialing", Dispatched(), []),
     Row("dialing", MediaReceived(), []),
+    Row("dialing", DialFailed("no trunk"), ["stop setup", "close room", "dialing>queued call.requeued"]),
     Row("dialing", Answered(), ["dialing>answered call.answered", *OPEN, "set no_rtp 130", "set agent 115"]),
     Row("dialing", FinalResponse(486), ["stop setup", "close room", ended("dialing", "busy")]),
     Row("dialing", CancelRequested(), ["cancel", "stop setup", "close room", ended("dialing", "cancelled")]),
@@ -153,6 +156,7 @@ ROWS = [
     Row("dialing", ProcessLost(50.0), ["cancel", "stop setup", "close room", ended("dialing", "failed")]),
     # ringing at the far end
     Row("ringing", ProvisionalResponse(180), []),
+    Row("ringing", DialFailed("no trunk"), []),
     Row("ringing", FinalResponse(486), ["stop setup", "close room", ended("ringing", "busy")]),
     Row("ringing", FinalResponse(480), ["stop setup", "close room", ended("ringing", "no_answer")]),
     Row("ringing", FinalResponse(603), ["stop setup", "close room", ended("ringing", "rejected")]),

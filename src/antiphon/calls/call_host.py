@@ -29,7 +29,6 @@ from .lifecycle import CallPlan, CallState, begin
 from .lifecycle_effects import Commit, Effect
 from .lifecycle_events import CancelRequested, Errored, Shutdown
 from .resource import own_fields
-from .room_leg import RoomLeg
 from .running_call import RunningCall
 from .runtime import make_plan
 from .status import CallDirection, CallStatus
@@ -135,15 +134,10 @@ class CallHost:
         call, effects, built_in = await self._create(
             assistant_doc, CallDirection.WEB, room, fields, variables, call_id, identity
         )
-        if leg is None:
-            leg = watched = RoomLeg(await call.agent.join(), identity)
+        self._adopt(call, effects)
+        if leg is not None:
             call.watch(leg)
-            self._adopt(call, effects)
-            watched.start()
-        else:
-            call.watch(leg)
-            self._adopt(call, effects)
-        call.prepare_agent(variables or {}, built_in)
+        call.prepare_agent(variables or {}, built_in, watched=identity if leg is None else None)
         return call
 
     async def start_inbound(
@@ -397,8 +391,9 @@ class CallHost:
             call.feed(Shutdown())
 
     def _forget(self, call: RunningCall) -> None:
-        self._calls.pop(call.id, None)
-        self._taking.pop(call.id, None)
+        if self._calls.get(call.id) is call:
+            del self._calls[call.id]
+            self._taking.pop(call.id, None)
 
     def _plan(self, assistant: Assistant, direction: CallDirection) -> CallPlan:
         plan = make_plan(assistant, direction)

@@ -55,6 +55,7 @@ from .lifecycle_events import (
     TimerFired,
     TransferCompleted,
 )
+from .room_leg import RoomLeg
 from .status import TERMINAL, CallStatus, EndReason
 
 logger = logging.getLogger(__name__)
@@ -176,16 +177,31 @@ class RunningCall:
         self,
         variables: Mapping[str, Any] | Awaitable[Mapping[str, Any]],
         built_in: Sequence[FunctionTool] = (),
+        *,
+        watched: str | None = None,
     ) -> None:
-        """Bring the agent into the conversation, in a task of the call."""
-        self._preparing = self._scope.spawn(self._prepare_agent(variables, built_in), name="agent")
+        """Bring the agent into the conversation, in a task of the call.
+
+        Args:
+            variables: for its texts, or what comes to know them.
+            built_in: tools beside those of the assistant.
+            watched: the participant who is the far end, when there is no leg.
+        """
+        preparing = self._prepare_agent(variables, built_in, watched)
+        self._preparing = self._scope.spawn(preparing, name="agent")
 
     async def _prepare_agent(
-        self, variables: Mapping[str, Any] | Awaitable[Mapping[str, Any]], built_in: Sequence[FunctionTool]
+        self,
+        variables: Mapping[str, Any] | Awaitable[Mapping[str, Any]],
+        built_in: Sequence[FunctionTool],
+        watched: str | None,
     ) -> None:
         try:
-            if self.agent.room is None:
-                await self.agent.join()
+            room = await self.agent.join()
+            if watched is not None:
+                leg = RoomLeg(room, watched)
+                self.watch(leg)
+                leg.start()
             if isinstance(variables, Awaitable):
                 variables = await variables
                 self.record.set(
@@ -242,6 +258,9 @@ class RunningCall:
         """
         self.feed(Dispatched())
         if not await self._dispatched():
+            await self.wait()
+            if self.record.refused is not None:
+                return  # somebody else ended it
             raise DialFailure(f"call {self.id}: the store did not take that it is dialled", self.document)
         if self.over:
             return
