@@ -121,7 +121,7 @@ def test_a_document_survives_being_stored() -> None:
         ({"interaction": None}, "interaction", "null"),
         ({"interaction": {"silence": None}}, "interaction.silence", "null"),
         ({"tools": None}, "tools", "null"),
-        ({"tools": "a"}, "tools", "must be a valid list"),
+        ({"tools": "a"}, "tools", "must be a valid array"),
         ({"colour": "red"}, "colour", "no such field"),
         ({"interaction": {"silence": {"colour": 1}}}, "interaction.silence.colour", "no such field"),
         ({"mode": "telepathy"}, "mode", "cascade"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -53,13 +54,17 @@ class DocumentRefused(AntiphonError):
 
 
 def parse(model: type[DocumentT], data: object) -> DocumentT:
-    """Read a document that somebody wrote.
+    """Read a document that somebody wrote, as JSON: `"5"` is no number, and 1 is not true.
 
     Raises:
         DocumentRefused: with one problem for each field that does not do. No value is repeated in it.
     """
     try:
-        return model.model_validate(data)
+        text = json.dumps(data)
+    except (TypeError, ValueError, RecursionError):
+        raise DocumentRefused([FieldProblem("", "this is not JSON")]) from None
+    try:
+        return model.model_validate_json(text, strict=True)
     except ValidationError as error:
         problems = [
             FieldProblem(".".join(str(part) for part in found["loc"]), _words(found))

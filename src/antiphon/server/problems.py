@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
 
 class Problem(Exception):
@@ -52,6 +53,12 @@ _FRAMEWORK_ERRORS = {
 }
 
 
+def _methods(app: FastAPI, request: Request) -> set[str]:
+    """What this path answers to. The framework names the methods of one route only, and each route has its own."""
+    matching = (route for route in app.routes if route.matches(request.scope)[0] is not Match.NONE)
+    return {method for route in matching for method in getattr(route, "methods", None) or ()}
+
+
 def install(app: FastAPI) -> None:
     """Turn everything that can go wrong in a request into a problem."""
 
@@ -64,6 +71,8 @@ def install(app: FastAPI) -> None:
         code, text = _FRAMEWORK_ERRORS.get(error.status_code, ("error", str(error.detail)))
         detail = text.format(path=request.url.path, method=request.method)
         headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(sorted(_methods(app, request)))
         return Problem(error.status_code, code, detail, headers=headers).response(request.url.path)
 
     async def validation(request: Request, error: Exception) -> Response:
