@@ -276,9 +276,9 @@ def test_one_of_many_finalises_and_no_increment_is_lost(open_it: Any, run_clean:
 
 def test_filters(open_it: Any, run_clean: Any) -> None:
     stored = {
-        "a": {"status": "queued", "n": 1, "on": True, "name": "Ana"},
-        "b": {"status": "queued", "n": 2.5, "on": False, "name": "Anna%"},
-        "c": {"status": "done", "n": "3", "on": 1, "name": "ana"},
+        "a": {"status": "queued", "n": 1, "on": True, "name": "Ana", "direction": "[1]"},
+        "b": {"status": "queued", "n": 2.5, "on": False, "name": "Anna%", "direction": '{"x":1}'},
+        "c": {"status": "done", "n": "3", "on": 1, "name": "ana", "direction": "1"},
         "d": {"status": None, "deep": {"n": 4}, "name": "A.n"},
     }
     rows: list[tuple[dict[str, Any], str]] = [
@@ -298,6 +298,16 @@ def test_filters(open_it: Any, run_clean: Any) -> None:
         ({"name": Prefix("")}, "abcd"),
         ({"status": OneOf(("done", "queued")), "name": Prefix("A")}, "ab"),
         ({"status": OneOf(())}, ""),
+        ({"direction": "[1]"}, "a"),
+        ({"direction": '{"x":1}'}, "b"),
+        ({"direction": OneOf(("[1]", "1"))}, "ac"),
+        ({"direction": "1"}, "c"),
+        ({"direction": 1}, ""),
+        ({"direction": Prefix("[")}, "a"),
+        ({"created_at": "1800000000"}, ""),
+        ({"created_at": OneOf(("1800000000", 1_800_000_000))}, "abcd"),
+        ({"created_at": Range(gte="")}, ""),
+        ({"id": OneOf(("b", 5))}, "b"),
         ({"deep.n": 4}, "d"),
         ({"id": "b"}, "b"),
     ]

@@ -44,10 +44,10 @@ def libraries() -> Path:
 
 
 @contextlib.contextmanager
-def running() -> Iterator[str]:
-    """Run the server; gives `mongodb://127.0.0.1:PORT`."""
+def running(heap: str = "512m") -> Iterator[str]:
+    """Run the server with so much memory for documents; gives `mongodb://127.0.0.1:PORT`."""
     server = subprocess.Popen(
-        ["java", "-Xmx512m", "-cp", f"{libraries()}{os.sep}*", str(HERE / "DocumentServer.java")],
+        ["java", f"-Xmx{heap}", "-cp", f"{libraries()}{os.sep}*", str(HERE / "DocumentServer.java")],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -30,6 +30,8 @@ CALLS = Collection(
     "call",
     unique=("idempotency_key",),
     indexed=("status", "assistant_id", "direction", "room", "trunk_id", "owner", "idempotency_key"),
+    narrowed=("assistant_id", "status", "direction"),
+    queues=("status", "trunk_id"),
     leased=True,
 )
 CALL_EVENTS = Collection("call_events", "event", unique=("event_id",), indexed=("call_id",))
@@ -39,6 +41,7 @@ WEBHOOK_DELIVERIES = Collection(
     "delivery",
     unique=("event_id",),
     indexed=("status", "call_id"),
+    narrowed=("status",),
     secret=("secret", "headers"),
     leased=True,
 )

@@ -54,7 +54,9 @@ class Collection:
     Attributes:
         prefix: what the ids of its documents begin with, as in `call_0193…`.
         unique: top-level fields of which no two documents may have the same value; several may have none.
-        indexed: paths by which documents are found quickly.
+        indexed: paths by which documents are found quickly, and listed in the order of their creation.
+        narrowed: paths by which such lists are narrowed further; the indexes carry them along.
+        queues: paths of which work with one value is claimed or counted, in the order of `claimable_at`.
         secret: paths of values that are encrypted at rest and masked when read.
         leased: whether documents are work that is claimed for a time, and then completed.
     """
@@ -63,6 +65,8 @@ class Collection:
     prefix: str
     unique: tuple[str, ...] = ()
     indexed: tuple[str, ...] = ()
+    narrowed: tuple[str, ...] = ()
+    queues: tuple[str, ...] = ()
     secret: tuple[str, ...] = ()
     leased: bool = False
     system_indexed: tuple[str, ...] = field(init=False, default=())

@@ -88,7 +88,12 @@ class MongoBackend(Backend):
                     [(f"{UNIQUE}.{name}", 1)], name=f"unique_{name}", unique=True, sparse=True
                 )
             for path in collection.indexed:
-                await documents.create_index([(path, 1), ("created_at", 1), ("_id", 1)], name=f"by_{path}")
+                others = [(other, 1) for other in collection.narrowed if other != path]
+                keys = [(path, 1), ("created_at", 1), ("_id", 1), *others]
+                await documents.create_index(keys, name=f"by_{path}_and_time")
+            for path in collection.queues:
+                keys = [(path, 1), ("claimable_at", 1), ("_id", 1)]
+                await documents.create_index(keys, name=f"by_{path}_queue")
             for path in collection.system_indexed:
                 await documents.create_index([(path, 1)], name=f"by_{path}", sparse=True)
 

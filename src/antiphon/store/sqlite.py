@@ -329,25 +329,46 @@ async def _missing(writer: aiosqlite.Connection, collection: Collection) -> list
     """The statements that make what the collection lacks: its table, generated columns and indexes."""
     name = collection.name
     present = {row[1] for row in await writer.execute_fetchall(f"PRAGMA table_xinfo({name})")}
-    statements = []
+    statements: list[str] = []
     if not present:
         statements += [
             f"CREATE TABLE {name} (id TEXT PRIMARY KEY NOT NULL, created_at REAL NOT NULL, body TEXT NOT NULL)",
             f"CREATE INDEX {name}_by_time ON {name} (created_at, id)",
         ]
     for path in sql.generated(collection):
-        column = sql.column(path)
-        if f"f_{path}" in present:
-            continue
-        # No type: the column has the value as JSON gives it.
-        statements.append(
-            f"ALTER TABLE {name} ADD COLUMN {column} GENERATED ALWAYS AS "
-            f"(json_extract(body, '{sql.json_path(path)}')) VIRTUAL"
-        )
-        if path.startswith(UNIQUE + "."):
-            statements.append(f'CREATE UNIQUE INDEX "{name}_{path}" ON {name} ({column})')
-        elif path in collection.system_indexed:
-            statements.append(f'CREATE INDEX "{name}_{path}" ON {name} ({column}) WHERE {column} IS NOT NULL')
-        else:
-            statements.append(f'CREATE INDEX "{name}_{path}" ON {name} ({column}, created_at, id)')
+        if f"f_{path}" not in present:
+            # No type: the column has the value as JSON gives it.
+            statements.append(
+                f"ALTER TABLE {name} ADD COLUMN {sql.column(path)} GENERATED ALWAYS AS "
+                f"(json_extract(body, '{sql.json_path(path)}')) VIRTUAL"
+            )
+    made = {row[1] for row in await writer.execute_fetchall(f"PRAGMA index_list({name})")}
+    statements += [statement for index, statement in _indexes(collection).items() if index not in made]
     return statements
+
+
+def _indexes(collection: Collection) -> dict[str, str]:
+    """The statements that make the collection's indexes, by their names.
+
+    What a filter looks at beside the first column stands in the index too: taking it from the document means parsing its JSON.
+    """
+    name, deleted = collection.name, sql.column("deleted_at")
+    narrowed = [sql.column(path) for path in collection.narrowed]
+    found: dict[str, str] = {}
+
+    def add(label: str, columns: list[str], *, unique: bool = False, present: str = "") -> None:
+        kind, only = "UNIQUE INDEX" if unique else "INDEX", f" WHERE {present} IS NOT NULL" if present else ""
+        found[f"{name}_{label}"] = f'CREATE {kind} "{name}_{label}" ON {name} ({", ".join(columns)}){only}'
+
+    for field in collection.unique:
+        add(f"{UNIQUE}.{field}", [sql.column(f"{UNIQUE}.{field}")], unique=True)
+    for path in collection.indexed:
+        others = [column for column in narrowed if column != sql.column(path)]
+        add(f"{path}_by_time", [sql.column(path), "created_at", "id", *others, deleted])
+    for path in collection.system_indexed:
+        column = sql.column(path)
+        add(f"{path}_first", [column, "id", *([deleted] if path != "deleted_at" else [])], present=column)
+    for path in collection.queues:
+        due = sql.column("claimable_at")
+        add(f"{path}_queue", [sql.column(path), due, "id", deleted], present=due)
+    return found
