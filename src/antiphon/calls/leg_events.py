@@ -6,6 +6,7 @@ from ..telephony import (
     LegAnswered,
     LegEnded,
     LegEvent,
+    LegFailed,
     LegMediaReady,
     LegMediaReceived,
     LegProgress,
@@ -14,6 +15,7 @@ from ..telephony import (
 )
 from .lifecycle_events import (
     Answered,
+    Errored,
     Event,
     FinalResponse,
     MediaPathReady,
@@ -39,5 +41,7 @@ def event_of_leg(event: LegEvent) -> Event:
             return MediaReceived()
         case LegRtpTimedOut():
             return RtpTimedOut()
+        case LegFailed(detail, sip_code):
+            return Errored(detail, sip_code)
         case LegEnded():
             return PeerHungUp()

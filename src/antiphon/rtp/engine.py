@@ -303,6 +303,7 @@ class MediaEngine:
                     self._tell(Failed(number, str(error)))
                     return
                 call.configured_at = time.monotonic()
+                call.first_told = False
             case Press(number, keys) if number in self._calls:
                 stream = self._calls[number].stream
                 try:

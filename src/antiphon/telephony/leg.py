@@ -60,8 +60,28 @@ class LegEnded:
     detail: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class LegFailed:
+    """The leg cannot go on, by nobody's wish; it is over.
+
+    Attributes:
+        detail: for the record.
+        sip_code: what a caller was answered who was still ringing.
+    """
+
+    detail: str
+    sip_code: int = 500
+
+
 LegEvent = (
-    LegProgress | LegRejected | LegAnswered | LegMediaReady | LegMediaReceived | LegRtpTimedOut | LegEnded
+    LegProgress
+    | LegRejected
+    | LegAnswered
+    | LegMediaReady
+    | LegMediaReceived
+    | LegRtpTimedOut
+    | LegEnded
+    | LegFailed
 )
 OnLegEvent = Callable[[LegEvent], None]
 
