@@ -226,7 +226,7 @@ class WebRTCParticipant:
                 first = not self._connected.is_set()
                 self._connected.set()
                 if first and self.on_connected is not None:
-                    self.on_connected()
+                    asyncio.get_running_loop().call_soon(self.on_connected)
             case "failed":
                 self._end("connection lost")
             case "closed":
