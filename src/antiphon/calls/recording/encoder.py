@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -180,28 +181,38 @@ class RecordingEncoder:
         seconds, size = 0.0, 0
         if self._writer is not None and self._file is not None:
             try:
-                self._writer.close()
+                seconds, size = self._complete(self._writer, self._file)
             except OSError as error:
                 self._fail(_explained(error, self._path))
-            seconds = self._writer.seconds
-            try:
-                if self._error:
-                    mended = mend(self._file)
-                    seconds, size = mended.seconds, mended.size
-                else:
-                    size = self._file.seek(0, os.SEEK_END)
-                os.fsync(self._file.fileno())
-                self._part.rename(self._path)
-            except ValueError:
-                seconds, size = 0.0, 0  # not a page of it was written
-                self._part.unlink(missing_ok=True)
-            except OSError as error:
-                self._fail(_explained(error, self._path))
-            finally:
-                self._file.close()
+            except Exception as error:
+                logger.exception("recording %s could not be completed", self._path.name)
+                self._fail(f"{type(error).__name__}: {error}")
         late = self._timeline.losses
         losses = Losses(late.count + self._overflow.count, late.seconds + self._overflow.seconds)
         return Encoded(round(seconds, 3), size, losses, self._error)
+
+    def _complete(self, writer: OggOpusWriter, file: BinaryIO) -> tuple[float, int]:
+        """Seconds and bytes of the file that now has its name; 0 if there is nothing in it."""
+        with contextlib.closing(file):
+            try:
+                writer.close()
+            except OSError as error:
+                self._fail(_explained(error, self._path))
+            seconds, size = writer.seconds, file.seek(0, os.SEEK_END)
+            if self._error:
+                try:
+                    mended = mend(file)
+                except ValueError:  # not a page of it was written
+                    seconds, size = 0.0, 0
+                else:
+                    seconds, size = mended.seconds, mended.size
+            os.fsync(file.fileno())
+        # No longer locked, but just written, so nobody takes it for one that was left behind.
+        if size:
+            self._part.rename(self._path)
+        else:
+            self._part.unlink(missing_ok=True)
+        return seconds, size
 
     def _fail(self, error: str) -> None:
         if not self._error:
