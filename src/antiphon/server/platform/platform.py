@@ -250,7 +250,7 @@ class Platform:
             self._dispatcher = None
 
     async def _remove_recording(self, recording: Document) -> None:
-        await self._recordings.delete(recording["call_id"])
+        await self._recordings.remove_files(recording)
 
     async def _serve_http(self, ready: Callable[[], None]) -> None:
         self._app = app = self._make_app()
