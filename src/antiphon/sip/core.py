@@ -11,6 +11,7 @@ from .digest import DigestClient
 from .effects import CancelTimer, Effect, Hop, Report, Send, SetTimer, Source
 from .errors import FieldError
 from .events import SipEvent
+from .grammar import check_safe
 from .headers import NameAddr, Via
 from .ids import Ids
 from .message import Request, Response, make_response
@@ -162,6 +163,7 @@ class Core:
         """Respond to a request; the response carries a To tag of ours unless it is a 100."""
         if status > 100:
             server.tag = to_tag or server.tag or self.ids.tag()
+        check_safe(reason, "The reason phrase")
         response = make_response(server.request, status, reason, to_tag=server.tag if status > 100 else "")
         for name, value in (headers or {}).items():
             response.headers.add(name, value)

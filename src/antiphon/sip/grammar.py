@@ -123,7 +123,7 @@ def parse_params(parts: list[str], what: str) -> Params:
             raise FieldError(f"{what} has a parameter without a proper name")
         if equals and not value:
             raise FieldError(f"{what} has a parameter without a value")
-        if any(char in value for char in ' \t"<>') and not is_quoted(value):
+        if "\0" in value or (any(char in value for char in ' \t"<>') and not is_quoted(value)):
             raise FieldError(f"{what} has a parameter whose value is malformed")
         params.setdefault(name.lower(), value if equals else None)
     return params

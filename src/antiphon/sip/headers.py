@@ -165,7 +165,9 @@ class NameAddr:
         return NameAddr(self.uri, self.display, params)
 
     def __str__(self) -> str:
-        display = f"{quote(self.display)} " if self.display else ""
+        # Control characters may come in escaped, but do not go out again.
+        display = "".join(char if char >= " " else " " for char in self.display)
+        display = f"{quote(display)} " if display else ""
         return f"{display}<{self.uri}>{format_params(self.params)}"
 
 

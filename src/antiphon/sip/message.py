@@ -231,6 +231,8 @@ def _read_headers(lines: list[str]) -> tuple[Headers, Fault | None]:
         name = name.rstrip(" \t")
         if not colon or not is_token(name):
             fault = fault or (400, "a header line has no name")
+        elif "\0" in value.replace("\\\0", ""):
+            fault = fault or (400, "a header line holds NUL")
         else:
             headers.add_received(name, value.strip(" \t"))
     return headers, fault
