@@ -223,6 +223,28 @@ def test_a_late_burst_is_put_where_it_belongs(tmp_path: Path) -> None:
     assert info.gaps == 0
 
 
+def test_an_event_loop_that_stood_still_loses_nothing(tmp_path: Path) -> None:
+    """What came meanwhile waits in the sockets; the recorder's own timer is late as well."""
+    call = Call(tmp_path / "a.ogg")
+
+    async def main() -> RecordingInfo:
+        await call.begin()
+        for number in range(600):
+            await call.until(number * 0.02)
+            if number == 200:
+                loop: Any = asyncio.get_running_loop()
+                loop._jumping.now += 3.5
+                await asyncio.sleep(0)  # the timers that are due come before the sockets
+            call.microphone.push(click(16000) if number in (150, 210, 360, 500) else silence(16000))
+        return await call.end()
+
+    info = run(main())
+    left = decoded(call.path)[LEFT]
+    for second in (3.0, 4.2, 7.2, 10.0):
+        assert loud_from(left, second) == pytest.approx(second, abs=0.005)
+    assert info.gaps == 0
+
+
 def test_a_caller_who_connects_anew_is_recorded_on(tmp_path: Path) -> None:
     call = Call(tmp_path / "a.ogg")
 
