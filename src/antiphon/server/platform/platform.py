@@ -20,6 +20,7 @@ from ...calls.call_host import CallHost
 from ...calls.call_parts import CallOptions
 from ...calls.dispatcher import DispatcherOptions, OutboundDispatcher
 from ...calls.event_relay import EventRelay
+from ...calls.inbound import InboundOptions
 from ...calls.recording import Recordings, RecordingStorage
 from ...calls.supervisor import CallSupervisor
 from ...calls.upkeep import Upkeep, retention_in_seconds
@@ -29,7 +30,6 @@ from ...observability import Metrics, Tracing, TracingOptions
 from ...observability.measured_backend import MeasuredBackend
 from ...rooms.local import LocalRooms
 from ...store import Document, Store, open_store
-from ...telephony import Dialler
 from ..app import create_app
 from ..rest import RestServices, install_rest
 from ..serve import serve
@@ -40,6 +40,7 @@ from .roles import SupervisedRole
 from .settings import PlatformSettings, Role
 from .signals import StopRequests, listening_to_signals
 from .stored_assistants import StoredAssistants
+from .telephone import Telephone
 
 logger = logging.getLogger(__name__)
 
@@ -77,10 +78,11 @@ class Platform:
         self._tracing = _tracing(settings)
         self._recordings = Recordings(self._store, recording_storage(settings))
         self._host = self._make_host()
-        self._diallers: dict[str, Dialler] = {}
+        self._telephone = self._make_telephone()
         self._relay: EventRelay | None = None
         self._deliverer: WebhookDeliverer | None = None
         self._dispatcher: OutboundDispatcher | None = None
+        self._telephone_part: SupervisedRole | None = None
         self._app: FastAPI | None = None
         self._url = ""
         self._roles: dict[Role, SupervisedRole] = {}
@@ -135,6 +137,9 @@ class Platform:
             Role.DISPATCHER: self._dispatch,
             Role.API: self._serve_http,
         }
+        if self._telephone is not None:
+            self._telephone_part = SupervisedRole("telephone", self._telephone.run)
+            await self._telephone_part.start()
         for role, run in parts.items():
             if role in self._settings.roles:
                 supervised = SupervisedRole(role, run)
@@ -161,6 +166,7 @@ class Platform:
         closing: list[tuple[str, Callable[[], Awaitable[Any]]]] = [
             ("calls", self._close_host),
             ("the dispatcher", self._close_role(Role.DISPATCHER)),
+            ("telephones", self._close_telephone),
             ("the HTTP server", self._close_http),
             ("recordings", self._recordings.aclose),
             ("events", self._flush),
@@ -186,6 +192,10 @@ class Platform:
     async def _close_host(self) -> None:
         if self._host is not None:
             await self._host.aclose()
+
+    async def _close_telephone(self) -> None:
+        if self._telephone_part is not None:
+            await self._telephone_part.aclose()
 
     async def _close_http(self) -> None:
         if self._app is not None:
@@ -240,7 +250,8 @@ class Platform:
             max_here=self._settings.calls.max_here,
             lease_seconds=self._settings.calls.lease_seconds,
         )
-        self._dispatcher = dispatcher = OutboundDispatcher(self._store, self._host, self._diallers, options)
+        diallers = self._telephone.diallers if self._telephone is not None else {}
+        self._dispatcher = dispatcher = OutboundDispatcher(self._store, self._host, diallers, options)
         try:
             dispatcher.start()
             ready()
@@ -291,7 +302,8 @@ class Platform:
         """What is not ready."""
         if self._draining:
             return ["the server is shutting down"]
-        return [f"the role {role} is starting again" for role, one in self._roles.items() if not one.ready]
+        parts = [*self._roles.values(), *([self._telephone_part] if self._telephone_part else [])]
+        return [f"{one.name} is starting again" for one in parts if not one.ready]
 
     def _event_filed(self, event: Document) -> None:
         if self._app is not None:
@@ -316,6 +328,13 @@ class Platform:
             recorders=self._recordings,
             observers=[self._metrics, *([self._tracing] if self._tracing is not None else [])],
         )
+
+    def _make_telephone(self) -> Telephone | None:
+        if self._host is None:
+            return None
+        settings = self._settings
+        inbound = InboundOptions(settings.calls.max_concurrent, outbound=self._policy)
+        return Telephone(settings.sip, self._store, self._rooms, self._host, inbound)
 
 
 def server_settings(settings: PlatformSettings) -> ServerSettings:

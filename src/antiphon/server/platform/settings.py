@@ -107,6 +107,34 @@ class CallSettings(Section):
     sounds: Path | None = None
 
 
+class SipSettings(Section):
+    """Telephones: SIP and the audio of its calls."""
+
+    enabled: bool = False
+    optional: bool = False
+    host: str = "127.0.0.1"
+    port: Port = 5060
+    transports: Annotated[tuple[Literal["udp", "tcp", "tls"], ...], Field(min_length=1)] = ("udp", "tcp")
+    tls_port: Port = 5061
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    advertised_host: str = ""
+    media_host: str = ""
+    advertised_media_host: str = ""
+    rtp_first: Annotated[int, Field(ge=1024, le=65534)] = 10000
+    rtp_last: Annotated[int, Field(ge=1025, le=65535)] = 19999
+    media_processes: Annotated[int, Field(ge=1, le=64)] = 1
+    open_to: Annotated[tuple[str, ...], AfterValidator(_check_networks)] = ("127.0.0.0/8", "::1/128")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if "tls" in self.transports and (self.tls_cert is None or self.tls_key is None):
+            raise ValueError("tls_cert and tls_key are needed for the transport tls")
+        if self.rtp_first >= self.rtp_last:
+            raise ValueError("rtp_last must be above rtp_first")
+        return self
+
+
 class RecordingSettings(Section):
     """Recordings of calls."""
 
@@ -153,6 +181,7 @@ class PlatformSettings(Section):
     tokens: TokenSettings = TokenSettings()
     web: WebSettings = WebSettings()
     calls: CallSettings = CallSettings()
+    sip: SipSettings = SipSettings()
     recordings: RecordingSettings = RecordingSettings()
     webhooks: WebhookSettings = WebhookSettings()
     retention: RetentionSettings = RetentionSettings()
