@@ -240,7 +240,7 @@ async def process_stops(stage: Stage, _leg: ScriptedLeg, _call: Any) -> None:
 
 
 async def passed_on(stage: Stage, _leg: ScriptedLeg, call: Any) -> None:
-    await call.transfer("+14155550177")
+    await call.actions.transfer("+14155550177")
 
 
 @pytest.mark.parametrize(
@@ -541,7 +541,7 @@ def test_a_caller_who_leaves_during_a_transfer_was_passed_on(play: Any) -> None:
     async def scene(stage: Stage) -> None:
         leg, call = await stage.talking()
         leg.slow = 0.3
-        asked = asyncio.create_task(call.transfer("+14155550177"))
+        asked = asyncio.create_task(call.actions.transfer("+14155550177"))
         await until(lambda: ("transfer", "+14155550177") in leg.asked)
         await leg.room.disconnect()
         await asked
@@ -555,7 +555,7 @@ def test_a_caller_who_leaves_during_a_transfer_that_fails_has_hung_up(play: Any)
     async def scene(stage: Stage) -> None:
         leg, call = await stage.talking()
         leg.slow, leg.fails = 0.3, {"transfer"}
-        asked = asyncio.create_task(call.transfer("+14155550177"))
+        asked = asyncio.create_task(call.actions.transfer("+14155550177"))
         await until(lambda: ("transfer", "+14155550177") in leg.asked)
         leg.bye()
         with pytest.raises(TransferFailed):

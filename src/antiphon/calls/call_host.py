@@ -426,7 +426,7 @@ def _telephone_tools(assistant: Assistant, call: RunningCall, direction: CallDir
     """Tools of a call over the telephone."""
     if direction is CallDirection.WEB:
         return []
-    tools = [send_dtmf_tool(call.send_dtmf)]
+    tools = [send_dtmf_tool(call.actions.send_dtmf)]
     if assistant.transfer_destinations:
-        tools.append(transfer_call_tool(call.transfer, destinations=assistant.transfer_destinations))
+        tools.append(transfer_call_tool(call.actions.transfer, destinations=assistant.transfer_destinations))
     return tools

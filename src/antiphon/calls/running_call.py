@@ -20,9 +20,10 @@ from ..observability.log_context import log_fields
 from ..rooms.room_host import RoomHost
 from ..store import Document as Stored
 from ..store import StoreError
-from ..telephony import Dialler, DialRequest, IncomingCall, Leg, LegEvent, TransferFailed
+from ..telephony import Dialler, DialRequest, IncomingCall, Leg, LegEvent
 from ..voice import CloseReason
 from ..voice.task_scope import TaskScope
+from .call_actions import CallActions
 from .call_agent import CallAgent
 from .call_parts import CallOptions, DialFailure, Recorder, Recorders
 from .call_record import CallRecord
@@ -53,7 +54,6 @@ from .lifecycle_events import (
     PeerHungUp,
     Superseded,
     TimerFired,
-    TransferCompleted,
 )
 from .room_leg import RoomLeg
 from .status import TERMINAL, CallStatus, EndReason
@@ -75,6 +75,7 @@ class RunningCall:
         record: the call's document.
         agent: the agent's side.
         leg: the far end; None before it is dialled.
+        actions: what can be done in it.
     """
 
     def __init__(
@@ -108,13 +109,10 @@ class RunningCall:
         self._last_written: Written | None = None
         self._over = asyncio.Event()
         self._last_effects: Sequence[Effect] = ()
-        self._requests: deque[CallRequest] = deque()
-        self._requests_filled = asyncio.Event()
+        self.actions = CallActions(self, self._scope, options)
         self._dialling: asyncio.Task[None] | None = None
         self._preparing: asyncio.Task[None] | None = None
         self._worker: asyncio.Task[None] | None = None
-        self._transferring = False
-        self._held_back: Event | None = None
         self._main: asyncio.Task[None] | None = None
 
     # -- what it is ------------------------------------------------------------------------------------------------
@@ -169,7 +167,7 @@ class RunningCall:
         """
         self._main = self._loop.create_task(self._run(), name=f"call {self.id}", context=self._scope.context)
         self._worker = self._scope.spawn(self._carry_out(), name="effects")
-        self._scope.spawn(self._serve_requests(), name="requests")
+        self._scope.spawn(self.actions.serve(), name="requests")
         self._take_effects(effects)
         return self._main
 
@@ -301,10 +299,7 @@ class RunningCall:
         """Something happened: decide what follows, and let it be done."""
         if self.over or self._main is None:
             return
-        if self._transferring and isinstance(event, PeerHungUp):
-            self._held_back = (
-                event  # a caller who is passed on leaves: whether it is that, the transfer tells
-            )
+        if isinstance(event, PeerHungUp) and self.actions.hold_back(event):
             return
         dialling = self._state.status is CallStatus.DIALING
         self._state, effects = step(self._state, event, self._loop.time())
@@ -409,85 +404,7 @@ class RunningCall:
         if request.type is RequestType.HANG_UP:
             self.feed(CancelRequested())
         else:
-            self._requests.append(request)
-            self._requests_filled.set()
-
-    async def _serve_requests(self) -> None:
-        while True:
-            while self._requests:
-                await self._serve(self._requests.popleft())
-            self._requests_filled.clear()
-            await self._requests_filled.wait()
-
-    async def _serve(self, request: CallRequest) -> None:
-        about: dict[str, Any] = {"request_id": request.id, "request": str(request.type)}
-        try:
-            match request.type:
-                case RequestType.SAY:
-                    self.say(str(request.args["text"]), request.args.get("allow_interruptions"))
-                case RequestType.DTMF:
-                    await self.send_dtmf(str(request.args["digits"]))
-                case RequestType.TRANSFER:
-                    await self.transfer(str(request.args["target"]))
-        except Exception as error:
-            expected = isinstance(error, AntiphonError | TimeoutError)
-            reason = str(error) or type(error).__name__
-            logger.warning("call %s: %s failed: %s", self.id, request.type, reason, exc_info=not expected)
-            if not self.over:
-                self.record.note("call.request_failed", self._loop.time(), {**about, "error": reason})
-        else:
-            if not self.over:
-                self.record.note("call.request_done", self._loop.time(), about)
-
-    def say(self, text: str, allow_interruptions: bool | None = None) -> None:
-        """Have the agent say a text. Raises AntiphonError when it is not in the conversation."""
-        session = self.session
-        if session is None or session.closed or self.status is not CallStatus.ANSWERED:
-            raise AntiphonError("the agent is not in the conversation")
-        session.say(text, allow_interruptions=allow_interruptions)
-
-    async def send_dtmf(self, digits: str) -> None:
-        """Press keys on the leg."""
-        if self.leg is None or self.status is not CallStatus.ANSWERED:
-            raise AntiphonError("there is nobody on the line")
-        await self.leg.send_dtmf(digits)
-
-    async def transfer(self, target: str) -> None:
-        """Pass the far end on; the call is over when they talk there.
-
-        Raises:
-            TransferFailed: they are still here.
-        """
-        if self.leg is None or self.status is not CallStatus.ANSWERED or self.over:
-            raise TransferFailed("there is nobody on the line")
-        if self._transferring:
-            raise TransferFailed("another transfer is under way")
-        self._transferring = True
-        # Whoever asks may be a tool of the conversation, which ends when the caller leaves it; the transfer must not.
-        failure = await asyncio.shield(self._scope.spawn(self._transfer(self.leg, target), name="transfer"))
-        if failure is not None:
-            raise failure
-
-    async def _transfer(self, leg: Leg, target: str) -> AntiphonError | None:
-        """Returns why it failed. A caller who left meanwhile was passed on, or has hung up if it failed."""
-        failure: AntiphonError | None = None
-        try:
-            async with asyncio.timeout(self._options.transfer_seconds):
-                await leg.transfer(target)
-        except TimeoutError:
-            failure = TransferFailed("the transfer was not answered in time")
-        except AntiphonError as error:
-            failure = error
-        except Exception as error:
-            logger.exception("call %s: the transfer failed", self.id)
-            failure = TransferFailed(f"the transfer failed: {type(error).__name__}")
-        self._transferring = False
-        event, self._held_back = self._held_back, None
-        if failure is None:
-            event = TransferCompleted(target)
-        if event is not None:
-            self.feed(event)
-        return failure
+            self.actions.add(request)
 
     # -- its end ---------------------------------------------------------------------------------------------------
 
