@@ -1,0 +1,275 @@
+"""Takes calls as they come in: finds who answers the number, asks about the caller while it rings, and begins the call.
+
+| what is missing | the caller's side gets |
+|---|---|
+| the number has no mapping; it is inactive, detached or another trunk's; the assistant is gone; the trunk is inactive | 480 |
+| the store, the room or the agent cannot be had | 500 |
+| a place: all are taken, or this process ends | 503 |
+
+A context strategy that is gone or fails is skipped: the call goes on without context.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import AsyncIterator, Generator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from ..models.errors import AntiphonError
+from ..models.outbound_http import OutboundPolicy
+from ..store import Document as Stored
+from ..store import NotFound, OneOf, Store
+from ..telephony import IncomingCall, LegEnded, LegEvent
+from ..telephony.phone_number import InvalidNumber, normalize_caller, normalize_number
+from .call_capacity import count_places
+from .call_host import HostClosing
+from .context_lookup import ContextLookup, LookupOutcome, look_up
+from .context_strategies import CONTEXT_STRATEGIES
+from .context_strategy import ContextRequest
+from .number_mapping import normalize_e164
+from .running_call import RunningCall
+from .status import CallDirection
+
+logger = logging.getLogger(__name__)
+
+UNAVAILABLE, SERVER_ERROR, NO_PLACE = 480, 500, 503
+REFUSE_TIMEOUT = 10.0
+LOOK_UP_TIMEOUT = 5.0  # seconds for all that is read before it rings
+
+
+class InboundHost(Protocol):
+    """Runs the calls; see `call_host.CallHost`."""
+
+    async def start_inbound(
+        self,
+        incoming: IncomingCall,
+        mapping: Mapping[str, Any],
+        assistant_doc: Mapping[str, Any],
+        variables: Any = None,
+        *,
+        room: str | None = None,
+    ) -> RunningCall: ...
+
+
+class _Refused(AntiphonError):
+    """The call is not taken; `code` is the response."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class InboundOptions:
+    """How calls are taken.
+
+    Attributes:
+        max_concurrent: calls at once over all processes, whatever their direction.
+        outbound: where context strategies may ask.
+    """
+
+    max_concurrent: int = 100
+    outbound: OutboundPolicy | None = None
+
+
+class InboundRouter:
+    """Give `take` to whoever listens for calls: `LoopbackDialler(take=…)`, a SIP listener."""
+
+    def __init__(self, store: Store, host: InboundHost, options: InboundOptions | None = None) -> None:
+        self.options = options or InboundOptions()
+        self._store = store
+        self._host = host
+        self._placing = asyncio.Lock()
+
+    async def take(self, incoming: IncomingCall) -> RunningCall | None:
+        """Begin a call, or refuse it; never raises for what can go wrong with one call.
+
+        Returns:
+            The call, once it is on record and rings; None if it was refused or taken back.
+        """
+        watch = _Watch(incoming)
+        try:
+            async with asyncio.timeout(LOOK_UP_TIMEOUT):
+                call = await self._begin(incoming, watch)
+        except _Refused as refusal:
+            await self._refuse(incoming, refusal.code, str(refusal))
+        except HostClosing as error:
+            await self._refuse(incoming, NO_PLACE, str(error))
+        except (AntiphonError, TimeoutError) as error:
+            await self._refuse(incoming, SERVER_ERROR, str(error) or "the store did not answer in time")
+        except asyncio.CancelledError:
+            await self._refuse(incoming, NO_PLACE, "this process ends")
+            raise
+        except Exception:
+            logger.exception("a call to %s could not be taken", incoming.number)
+            await self._refuse(incoming, SERVER_ERROR, "an internal error")
+        else:
+            return call
+        return None
+
+    async def _begin(self, incoming: IncomingCall, watch: _Watch) -> RunningCall | None:
+        trunk = await self._trunk(incoming)
+        region = trunk.get("default_region")
+        number = _normalized(incoming.number, region)
+        caller = normalize_caller(incoming.caller_number, region)
+        mapping = await self._mapping(number, incoming)
+        assistant = await self._get("assistants", mapping["assistant_id"], reveal=True)
+        if assistant is None:
+            raise _Refused(UNAVAILABLE, f"assistant {mapping['assistant_id']} of {number} is gone")
+        known = replace(incoming, number=number, caller_number=caller)
+        async with self._place(trunk):
+            if watch.hung_up() is not None:
+                await self._let_go(incoming)
+                return None
+            variables = _Variables(self, known, mapping, f"call-{uuid.uuid4().hex[:16]}")
+            call = await self._host.start_inbound(known, mapping, assistant, variables, room=variables.room)
+            variables.call = call
+        if (event := watch.hung_up()) is not None:  # while the record was made
+            call.leg_event(event)
+        return call
+
+    async def _trunk(self, incoming: IncomingCall) -> Stored:
+        if not incoming.trunk_id:
+            return {}
+        trunk = await self._get("trunks", incoming.trunk_id)
+        if trunk is None or not trunk.get("active", True):
+            raise _Refused(UNAVAILABLE, f"trunk {incoming.trunk_id} is gone or not active")
+        return trunk
+
+    async def _mapping(self, number: str, incoming: IncomingCall) -> Stored:
+        # Mappings hold the number as it was written, which differs in rare plans, such as a zero after the country code.
+        forms = {number}
+        with suppress(ValueError):
+            forms.add(normalize_e164(incoming.number))
+        mapping = await self._store.find_one("inbound_sip", {"number": OneOf(tuple(sorted(forms)))})
+        if mapping is None:
+            raise _Refused(UNAVAILABLE, f"nobody answers {number}: it has no mapping")
+        if not mapping.get("active", True) or mapping.get("assistant_id") is None:
+            raise _Refused(UNAVAILABLE, f"nobody answers {number}: it is inactive or detached")
+        if mapping.get("trunk_id") not in (None, incoming.trunk_id):
+            raise _Refused(UNAVAILABLE, f"{number} is answered for another trunk only")
+        return mapping
+
+    @asynccontextmanager
+    async def _place(self, trunk: Stored) -> AsyncIterator[None]:
+        """Hold a place for a call until it is on record. Raises _Refused if there is none.
+
+        Calls that come to several processes in the same instant may be one too many for a moment.
+        """
+        limits: list[tuple[str | None, int]] = [(None, self.options.max_concurrent)]
+        if trunk.get("max_concurrent") is not None:
+            limits.append((trunk["id"], trunk["max_concurrent"]))
+        async with self._placing:
+            for trunk_id, limit in limits:
+                if await count_places(self._store, trunk_id) >= limit:
+                    where = "in all" if trunk_id is None else f"over trunk {trunk.get('name', trunk_id)}"
+                    raise _Refused(NO_PLACE, f"there are {limit} calls {where} already")
+            yield
+
+    async def look_up(
+        self, incoming: IncomingCall, mapping: Mapping[str, Any], room: str
+    ) -> ContextLookup | None:
+        """Ask about the caller; None if nobody is to be asked. Never fails."""
+        strategy_id = mapping.get("inbound_context_strategy_id")
+        if strategy_id is None:
+            return None
+        try:
+            async with asyncio.timeout(LOOK_UP_TIMEOUT):
+                strategy = await CONTEXT_STRATEGIES.load(self._store, strategy_id)
+        except (AntiphonError, TimeoutError) as error:
+            logger.warning("context strategy %s is skipped: %s", strategy_id, error or "the store is slow")
+            return ContextLookup(LookupOutcome.NOT_CONFIGURED, detail=str(error)[:500])
+        request = ContextRequest(
+            assistant_id=str(mapping["assistant_id"]),
+            room_name=room,
+            service=incoming.service,
+            inbound_id=str(mapping.get("id", "")),
+            caller_number=incoming.caller_number,
+            inbound_number=incoming.number,
+            strategy_id=strategy_id,
+        )
+        return await look_up(strategy, request, policy=self.options.outbound)
+
+    async def _get(self, collection: str, id: str, *, reveal: bool = False) -> Stored | None:
+        try:
+            return await self._store.get(collection, id, reveal=reveal)
+        except NotFound:
+            return None
+
+    async def _refuse(self, incoming: IncomingCall, code: int, reason: str) -> None:
+        """Say no, and let the leg go."""
+        level = logging.INFO if code == UNAVAILABLE else logging.WARNING
+        logger.log(level, "a call over trunk %s gets %d: %s", incoming.trunk_id or "-", code, reason)
+        await self._let_go(incoming, code, reason)
+
+    async def _let_go(self, incoming: IncomingCall, code: int | None = None, reason: str = "") -> None:
+        incoming.leg.on_event = None
+        try:
+            async with asyncio.timeout(REFUSE_TIMEOUT):
+                if code is not None:
+                    await incoming.leg.hang_up(code, reason)
+                await incoming.leg.aclose()
+        except Exception:
+            logger.exception("a leg over trunk %s could not be let go", incoming.trunk_id or "-")
+
+
+class _Watch:
+    """Sees a caller hang up before there is a call that could."""
+
+    def __init__(self, incoming: IncomingCall) -> None:
+        self._ended: LegEnded | None = None
+        incoming.leg.on_event = self._event
+
+    def hung_up(self) -> LegEnded | None:
+        return self._ended
+
+    def _event(self, event: LegEvent) -> None:
+        if isinstance(event, LegEnded):
+            self._ended = event
+
+
+class _Variables:
+    """What the assistant's texts may speak of; awaited by the call while it rings.
+
+    Attributes:
+        room: where the call takes place.
+        call: whose record tells how the lookup went.
+    """
+
+    def __init__(
+        self, router: InboundRouter, incoming: IncomingCall, mapping: Mapping[str, Any], room: str
+    ) -> None:
+        self.room = room
+        self.call: RunningCall | None = None
+        self._router = router
+        self._incoming = incoming
+        self._mapping = mapping
+
+    def __await__(self) -> Generator[Any, None, dict[str, Any]]:
+        return self._gather().__await__()
+
+    async def _gather(self) -> dict[str, Any]:
+        incoming = self._incoming
+        known: dict[str, Any] = {
+            "caller_number": incoming.caller_number,
+            "called_number": incoming.number,
+            "direction": str(CallDirection.INBOUND),
+            "service": incoming.service,
+        }
+        lookup = await self._router.look_up(incoming, self._mapping, self.room)
+        if lookup is None:
+            return {**known, "context": {}}
+        if self.call is not None and not self.call.over:
+            self.call.record.set({"context_lookup": lookup.record()})
+        return {**known, "context": lookup.context}
+
+
+def _normalized(number: str, region: str | None) -> str:
+    try:
+        return normalize_number(number, region)
+    except InvalidNumber as error:
+        raise _Refused(UNAVAILABLE, f"the number that was dialled {error}") from None
