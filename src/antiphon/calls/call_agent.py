@@ -144,7 +144,10 @@ class CallAgent:
         return {"usage": usage, "metrics": self._metrics.summary()}
 
     async def aclose(self, reason: CloseReason) -> None:
-        """End the conversation and write down the last of it. Safe to call twice and from several tasks."""
+        """End the conversation, leave the room, and write down the last of it, if the store takes it soon.
+
+        Safe to call twice and from several tasks.
+        """
         if self._ending is None:
             self._ending = asyncio.get_running_loop().create_task(
                 self._aclose(reason), name=f"agent of {self._setting.call_id}"
@@ -160,7 +163,6 @@ class CallAgent:
             except Exception:
                 logger.exception("call %s: ending the conversation failed", self._setting.call_id)
         await self._transcript.flush(self._options.flush_seconds)
-        await self._transcript.aclose()
         if self.room is not None:
             self.room.off(RoomEvent.DISCONNECTED, self._disconnected)
             try:
@@ -168,6 +170,12 @@ class CallAgent:
                     await self.room.disconnect()
             except Exception:
                 logger.exception("call %s: the agent's leaving the room failed", self._setting.call_id)
+
+    async def finish_transcript(self) -> None:
+        """Give the store a last chance to take the transcript, and write nothing any more. Safe to call twice."""
+        if not await self._transcript.flush(self._options.flush_seconds):
+            logger.error("call %s: parts of its transcript are lost", self._setting.call_id)
+        await self._transcript.aclose()
 
     async def _tools(self) -> list[FunctionTool]:
         """The assistant's tools. One that is gone or cannot be made is left out: the call goes on without it."""

@@ -21,17 +21,19 @@ from ..voice.builtin_tools import send_dtmf_tool, transfer_call_tool
 from .assistant import Assistant
 from .assistants import ASSISTANTS
 from .call_agent import CallAgent, Setting
-from .call_parts import CallOptions, DialFailure, Recorders
+from .call_parts import CallOptions, DialFailure, HostClosing, Recorders
 from .call_record import COLLECTION, CallRecord, create_call, wall_clock
 from .call_requests import RequestType, end_queued, take
 from .document import parse
 from .lifecycle import CallPlan, CallState, begin
 from .lifecycle_effects import Commit, Effect
-from .lifecycle_events import CancelRequested, Errored, Shutdown
+from .lifecycle_events import CancelRequested, Errored
 from .resource import own_fields
 from .running_call import RunningCall
 from .runtime import make_plan
 from .status import CallDirection, CallStatus
+
+__all__ = ["CallHost", "HostClosing"]
 
 logger = logging.getLogger(__name__)
 
@@ -39,10 +41,6 @@ RENEWALS_AT_ONCE = 16
 _PAGE = 200
 
 Variables = Mapping[str, Any] | Awaitable[Mapping[str, Any]]
-
-
-class HostClosing(AntiphonError):
-    """This process ends and takes no more calls."""
 
 
 class CallHost:
@@ -291,7 +289,7 @@ class CallHost:
         self._closing = True
         calls = list(self._calls.values())
         for call in calls:
-            call.feed(Shutdown())
+            call.shut_down()
         if calls:
             endings = [asyncio.ensure_future(call.wait()) for call in calls]
             _, pending = await asyncio.wait(endings, timeout=self.options.shutdown_seconds)
@@ -388,7 +386,7 @@ class CallHost:
         self._calls[call.id] = call
         call.start(effects).add_done_callback(lambda _task: self._forget(call))
         if self._closing:
-            call.feed(Shutdown())
+            call.shut_down()
 
     def _forget(self, call: RunningCall) -> None:
         if self._calls.get(call.id) is call:

@@ -14,6 +14,10 @@ from ..store import Document as Stored
 from .runtime import VOICE_ACTIVITY
 
 
+class HostClosing(AntiphonError):
+    """This process ends and takes no more calls; nothing was done."""
+
+
 class DialFailure(AntiphonError):
     """An outbound attempt could not begin: nothing was sent, and the call is in the queue again, its lease still held.
 

@@ -25,7 +25,7 @@ from ..voice import CloseReason
 from ..voice.task_scope import TaskScope
 from .call_actions import CallActions
 from .call_agent import CallAgent
-from .call_parts import CallOptions, DialFailure, Recorder, Recorders
+from .call_parts import CallOptions, DialFailure, HostClosing, Recorder, Recorders
 from .call_record import CallRecord
 from .call_requests import CallRequest, RequestType
 from .leg_events import event_of_leg
@@ -52,6 +52,7 @@ from .lifecycle_events import (
     Errored,
     Event,
     PeerHungUp,
+    Shutdown,
     Superseded,
     TimerFired,
 )
@@ -151,6 +152,13 @@ class RunningCall:
             await asyncio.wait([self._main])
         return self.document
 
+    def shut_down(self) -> None:
+        """The process ends. A call that was not dialled yet stays in the queue."""
+        if self._state.status is CallStatus.QUEUED:
+            self._over.set()
+        else:
+            self.feed(Shutdown())
+
     async def abort(self) -> None:
         """Let everything go without writing an end, if it has not ended yet."""
         if self._main is not None and not self._main.done():
@@ -168,7 +176,7 @@ class RunningCall:
         self._main = self._loop.create_task(self._run(), name=f"call {self.id}", context=self._scope.context)
         self._worker = self._scope.spawn(self._carry_out(), name="effects")
         self._scope.spawn(self.actions.serve(), name="requests")
-        self._take_effects(effects)
+        self._scope.context.run(self._take_effects, effects)
         return self._main
 
     def prepare_agent(
@@ -252,15 +260,18 @@ class RunningCall:
             on_dispatched: called when the record says so.
 
         Raises:
+            HostClosing: the process ends; nothing was sent.
             DialFailure: nothing was sent.
         """
+        if self._over.is_set():
+            raise HostClosing("this process is shutting down and dials nobody any more")
         self.feed(Dispatched())
         if not await self._dispatched():
             await self.wait()
             if self.record.refused is not None:
                 return  # somebody else ended it
             raise DialFailure(f"call {self.id}: the store did not take that it is dialled", self.document)
-        if self.over:
+        if self._over.is_set():
             return
         on_dispatched()
         self._dialling = self._scope.spawn(self._dial(dialler, request), name="dial")
@@ -512,6 +523,7 @@ class RunningCall:
             self._cancel_timer(name)
         for step_, what in (
             (self._close_agent(), "the agent"),
+            (self.agent.finish_transcript(), "the transcript"),
             (self._scope.aclose(SCOPE_TIMEOUT), "tasks"),
             (self._close_leg(), "the leg"),
             (self.record.aclose(), "the record"),

@@ -73,7 +73,6 @@ class TranscriptWriter:
             async with asyncio.timeout(timeout):
                 await self._empty.wait()
         except TimeoutError:
-            logger.error("call %s: %d entries of the transcript are lost", self._call_id, len(self._waiting))
             return False
         return not self._lost
 
