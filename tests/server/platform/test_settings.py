@@ -9,9 +9,14 @@ import pytest
 
 from antiphon.models.errors import ConfigurationError
 from antiphon.server.platform.settings import PlatformSettings, Role
-from antiphon.server.platform.settings_sources import LoadedSettings, all_settings, load_settings
+from antiphon.server.platform.settings_sources import (
+    LoadedSettings,
+    Setting,
+    all_settings,
+    load_settings,
+)
 
-PAGE = Path(__file__).parents[3] / "docs" / "serve.md"
+DOCS = Path(__file__).parents[3] / "docs"
 
 
 def load(
@@ -69,7 +74,7 @@ def test_lists_and_json_in_the_environment(tmp_path: Path) -> None:
             {},
             r"antiphon\.toml: there is no setting http\.prot; did you mean http\.port\?",
         ),
-        ("port = 1", {}, r"there is no setting port; did you mean http\.port\?"),
+        ("port = 1", {}, r"there is no setting port; did you mean (http|sip)\.port\?"),
         ("[htp]\nport = 1", {}, r"there is no setting htp"),
         ("http = 1", {}, r"write \[http\]"),
         ("secret_key = 'x'", {}, "set ANTIPHON_SECRET_KEY in the environment"),
@@ -129,6 +134,12 @@ def test_a_variable_that_is_no_setting_is_pointed_out(tmp_path: Path) -> None:
     assert loaded.warnings == (
         "the environment variable ANTIPHON_HTTP_PROT is no setting; did you mean ANTIPHON_HTTP_PORT?",
     )
+
+
+@pytest.mark.parametrize("setting", all_settings(), ids=lambda setting: str(setting.name))
+def test_every_setting_is_described_with_its_variable(setting: Setting) -> None:
+    pages = [page.read_text() for page in DOCS.glob("*.md")]
+    assert any(f"`{setting.name}`" in page and f"`{setting.variable}`" in page for page in pages)
 
 
 def test_every_setting_has_one_variable_of_its_own() -> None:

@@ -178,7 +178,7 @@ def _nearest(name: str) -> str:
     names = [setting.name for setting in all_settings()]
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if not near:  # perhaps it is in the wrong table
-        last = {candidate.rpartition(".")[2]: candidate for candidate in names}
+        last = {candidate.rpartition(".")[2]: candidate for candidate in reversed(names)}
         near = [last[word] for word in difflib.get_close_matches(name.rpartition(".")[2], last, n=1)]
     return f"; did you mean {near[0]}?" if near else ""
 
