@@ -9,18 +9,24 @@ from pathlib import Path
 import pytest
 
 from antiphon.calls.assistant import Assistant, EndCallWebhook, Interaction, Mode, ModelChoice
+from antiphon.calls.context_lookup import LookupOutcome
 from antiphon.calls.context_strategy import ContextRequest, ContextStrategy
+from antiphon.calls.dispatcher import DispatcherOptions
 from antiphon.calls.document import Document, parse
 from antiphon.calls.lifecycle import CallLimits
 from antiphon.calls.number_mapping import NumberMapping
+from antiphon.calls.outbound_queue import OutboundCall
 from antiphon.calls.status import CallStatus, EndReason
 from antiphon.calls.tool_definition import StaticExecution, ToolDefinition, WebhookExecution
+from antiphon.calls.trunk import Codec, Provider, Srtp, Transport, Trunk, TrunkAuth
 
 PAGE = (Path(__file__).parents[2] / "docs" / "calls.md").read_text()
 EXAMPLES = [json.loads(text) for text in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)]
 
 
-@pytest.mark.parametrize("word", [*CallStatus, *EndReason, *Mode])
+@pytest.mark.parametrize(
+    "word", [*CallStatus, *EndReason, *Mode, *LookupOutcome, *Provider, *Transport, *Srtp, *Codec]
+)
 def test_every_word_is_explained(word: str) -> None:
     assert f"`{word}`" in PAGE
 
@@ -36,6 +42,9 @@ def test_every_word_is_explained(word: str) -> None:
         StaticExecution,
         NumberMapping,
         ContextStrategy,
+        Trunk,
+        TrunkAuth,
+        OutboundCall,
     ],
 )
 def test_every_field_is_described(model: type[Document]) -> None:
@@ -69,3 +78,14 @@ def test_the_limits() -> None:
     limits = CallLimits()
     for name in ("setup", "agent", "no_rtp", "max_duration"):
         assert re.search(rf"\| `{name}` \| [^|]* \| {getattr(limits, name):,g} s \|", PAGE), name
+
+
+def test_how_calls_are_dialled() -> None:
+    options = DispatcherOptions()
+    for text in (
+        f"the lease of {options.lease_seconds:g} seconds",
+        f"after {options.first_retry_seconds:g} seconds, then twice as long each time, "
+        f"up to {options.longest_retry_seconds / 60:g} minutes",
+        f"After {options.max_attempts} such attempts",
+    ):
+        assert text in PAGE

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +21,8 @@ from antiphon.store import Store
 from support.outbound import CountingDialler, QueueHost, add_trunk, eventually, seed
 
 pytestmark = pytest.mark.needs("phonenumbers")
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 async def queue(
@@ -394,3 +400,70 @@ def test_stopping_claims_no_more_and_keeps_what_is_under_way(open_it: Any, run_c
             assert dialler.dialled.total() == 2
 
     run_clean(main())
+
+
+DISPATCHER = """
+import asyncio, os, sys, time
+from antiphon.calls.dispatcher import DispatcherOptions, OutboundDispatcher
+from antiphon.store import Keyring, open_store
+from support.outbound import CountingDialler, QueueHost
+
+class Witness(CountingDialler):
+    async def dial(self, request, on_event):
+        os.write(1, (request.number + "\\n").encode())
+        return await super().dial(request, on_event)
+
+async def main():
+    async with open_store(sys.argv[1], keyring=Keyring([bytes(range(32))])) as store:
+        host = QueueHost(store, f"process-{os.getpid()}", talk=0.02)
+        options = DispatcherOptions(max_concurrent=8, poll_seconds=0.1, lease_seconds=1.0)
+        OutboundDispatcher(store, host, {"loopback": Witness()}, options).start()
+        await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_dispatcher_loses_no_call_and_repeats_none(
+    address: str, open_it: Any, run_clean: Any
+) -> None:
+    """What it had begun to dial is left to the supervisor; all that waits is dialled by the next one."""
+
+    async def start() -> asyncio.subprocess.Process:
+        path = os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests"), str(ROOT)])
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", DISPATCHER, address),
+            stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": path},
+        )
+
+    async def main() -> None:
+        async with open_it(clock=time.time) as store:
+            assistant, trunk = await seed(store)
+            await queue(store, assistant, trunk, 60)
+            dialled: list[str] = []
+            for killed_after in (7, 19, None):
+                process = await start()
+                assert process.stdout is not None
+                try:
+                    async with asyncio.timeout(40):
+                        while killed_after is None or len(dialled) < killed_after:
+                            if killed_after is None and not await store.count("calls", {"status": "queued"}):
+                                break
+                            with contextlib.suppress(TimeoutError):
+                                line = await asyncio.wait_for(process.stdout.readline(), 0.2)
+                                dialled.append(line.decode().strip())
+                finally:
+                    process.kill()
+                    dialled += (await process.stdout.read()).decode().split()
+                    await process.wait()
+            assert len(dialled) == len(set(dialled)), "nothing is dialled twice"
+            calls = {call["called_number"]: call["status"] async for call in store.each("calls")}
+            assert {calls[number] for number in dialled} <= {"completed", "dialing"}
+            # On record before anything is sent: one that was killed in between was not dialled, and is not lost.
+            rest = {calls[number] for number in set(calls) - set(dialled)}
+            assert rest <= {"dialing"}
+            assert len(set(calls) - set(dialled)) <= 2
+
+    run_clean(main(), timeout=100)

@@ -267,6 +267,9 @@ class OutboundDispatcher:
     async def _try_later(self, failure: DialFailure) -> None:
         """Nothing was sent: wait longer each time, and give up in the end."""
         call, options = failure.call, self.options
+        if not call.get("lease"):
+            logger.info("call %s: somebody else has it now: it is %s", call["id"], call["status"])
+            return
         failed = int(call.get("attempts_failed") or 0) + 1
         delay = min(options.longest_retry_seconds, options.first_retry_seconds * 2.0 ** min(failed - 1, 30))
         delay *= random.uniform(0.8, 1.2)

@@ -119,7 +119,6 @@ class Trunk(Document):
         media_networks: networks its audio may come from; empty: those of `allowed_sources` and of its SDP.
         max_concurrent: calls at once, both directions together; null: no limit of its own.
         calls_per_second: how fast calls are placed, over all processes together.
-        setup_seconds: how long a callee may take to answer.
         active: inactive: no call is placed or taken, and queued ones wait.
     """
 
@@ -141,7 +140,6 @@ class Trunk(Document):
     media_networks: list[Network] = Field(default_factory=list, max_length=200)
     max_concurrent: int | None = Field(default=None, ge=1, le=100_000)
     calls_per_second: float = Field(default=3.0, ge=0.01, le=1000)
-    setup_seconds: float = Field(default=60.0, ge=5, le=300)
     active: bool = True
 
     @field_validator("address")
