@@ -135,11 +135,13 @@ class MongoBackend(Backend):
     async def modify(
         self, collection: Collection, where: Where, changes: Changes, *, order_by: str = "created_at"
     ) -> Document | None:
+        # One document at most needs no order, which would only lead the server to another index than that of the ids.
+        first = [(mql.name(order_by), pymongo.ASCENDING), ("_id", pymongo.ASCENDING)]
         with self._asking(collection):
             changed = await self._documents(collection).find_one_and_update(
                 mql.query(where),
                 mql.update(changes),
-                sort=[(mql.name(order_by), pymongo.ASCENDING), ("_id", pymongo.ASCENDING)],
+                sort=None if isinstance(where.get("id"), str) else first,
                 return_document=ReturnDocument.AFTER,
             )
         return None if changed is None else mql.loaded(changed)
