@@ -247,7 +247,7 @@ def resend_provisional(core: Core, call: Call) -> None:
         finish(core, call, EndCause.NOT_ACKNOWLEDGED, "our provisional response was never acknowledged")
         return
     core.layer.respond(call.server, reliable.response)
-    reliable.interval *= 2
+    reliable.interval = min(reliable.interval * 2, timing.give_up - reliable.waited)
     core.set_timer(("call", call.handle, RELIABLE), reliable.interval)
 
 

@@ -282,7 +282,10 @@ def _field_fault(message: Message) -> Fault | None:
     """The first header field that is there but does not follow its grammar."""
     headers = message.headers
     try:
-        for text in headers.listed("Via"):
+        vias = headers.listed("Via")
+        if "Via" in headers and not vias:
+            return 400, "Via is empty"
+        for text in vias:
             parse_via(text)
         for name in ("From", "To"):
             if (value := headers.get(name)) is not None:
