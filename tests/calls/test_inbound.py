@@ -433,3 +433,45 @@ def test_a_loopback_call_to_a_number_that_nobody_answers(tmp_path: Path, vendor:
             await exchange.aclose()
 
     run_clean(main())
+
+
+@pytest.mark.parametrize(
+    ("dialled", "public", "over_trunk", "answered"),
+    [
+        ("id", True, False, True),
+        ("name", True, False, True),
+        ("name", False, False, False),
+        ("name", True, True, False),
+        ("nobody", True, False, False),
+    ],
+)
+def test_a_telephone_without_a_trunk_may_dial_a_public_assistant(
+    tmp_path: Path,
+    vendor: Any,
+    run_clean: Any,
+    dialled: str,
+    public: bool,
+    over_trunk: bool,
+    answered: bool,
+) -> None:
+    async def main() -> None:
+        async with sqlite_store(tmp_path) as store:
+            exchange = Exchange(store)
+            await exchange.set_up()
+            assistant = await store.update(
+                "assistants", (await store.find("assistants")).items[0]["id"], {"public": public}
+            )
+            leg, incoming = exchange.ring(
+                {"id": assistant["id"], "name": assistant["name"]}.get(dialled, dialled)
+            )
+            call = await exchange.router.take(incoming if over_trunk else replace(incoming, trunk_id=""))
+            assert (call is not None) is answered
+            if call is not None:
+                await until(lambda: call.status == "answered")
+                leg.bye()
+                await call.wait()
+            else:
+                assert "480" in str(leg.asked[0])
+            await exchange.aclose()
+
+    run_clean(main())

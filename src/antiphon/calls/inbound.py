@@ -6,7 +6,8 @@
 | the store, the room or the agent cannot be had | 500 |
 | a place: all are taken, or this process ends | 503 |
 
-A context strategy that is gone or fails is skipped: the call goes on without context.
+A context strategy that is gone or fails is skipped: the call goes on without context. A telephone that calls without a trunk, as one
+on this machine, may also dial a public assistant by its id or name.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any, Protocol
 from ..models.errors import AntiphonError
 from ..models.outbound_http import OutboundPolicy
 from ..store import Document as Stored
-from ..store import NotFound, OneOf, Store
+from ..store import NotFound, OneOf, Store, Where
 from ..telephony import IncomingCall, LegEnded, LegEvent
 from ..telephony.phone_number import InvalidNumber, normalize_caller, normalize_number
 from .call_capacity import count_places
@@ -114,12 +115,17 @@ class InboundRouter:
     async def _begin(self, incoming: IncomingCall, watch: _Watch) -> RunningCall | None:
         trunk = await self._trunk(incoming)
         region = trunk.get("default_region")
-        number = _normalized(incoming.number, region)
         caller = normalize_caller(incoming.caller_number, region)
-        mapping = await self._mapping(number, incoming)
-        assistant = await self._get("assistants", mapping["assistant_id"], reveal=True)
-        if assistant is None:
-            raise _Refused(UNAVAILABLE, f"assistant {mapping['assistant_id']} of {number} is gone")
+        mapping: Mapping[str, Any]
+        if (named := await self._named(incoming)) is not None:
+            number, mapping, assistant = incoming.number, {"assistant_id": named["id"]}, named
+        else:
+            number = _normalized(incoming.number, region)
+            mapping = await self._mapping(number, incoming)
+            found = await self._get("assistants", mapping["assistant_id"], reveal=True)
+            if found is None:
+                raise _Refused(UNAVAILABLE, f"assistant {mapping['assistant_id']} of {number} is gone")
+            assistant = found
         known = replace(incoming, number=number, caller_number=caller)
         async with self._place(trunk):
             if watch.hung_up() is not None:
@@ -131,6 +137,16 @@ class InboundRouter:
         if (event := watch.hung_up()) is not None:  # while the record was made
             call.leg_event(event)
         return call
+
+    async def _named(self, incoming: IncomingCall) -> Stored | None:
+        """The public assistant whose id or name was dialled in place of a number, by a telephone that calls without a trunk."""
+        if incoming.trunk_id or not any(sign.isalpha() for sign in incoming.number):
+            return None
+        for field in ("id", "name"):
+            where: Where = {field: incoming.number, "public": True}
+            if (found := await self._store.find_one("assistants", where, reveal=True)) is not None:
+                return found
+        return None
 
     async def _trunk(self, incoming: IncomingCall) -> Stored:
         if not incoming.trunk_id:
