@@ -19,6 +19,7 @@ def run_demo(
     tls_key: Path | None,
     assistant: str,
     store: str | None = None,
+    sip_port: int = 5060,
 ) -> int:
     """Serve until Ctrl-C.
 
@@ -29,6 +30,7 @@ def run_demo(
         tls_key: its private key, PEM.
         assistant: the one to talk with.
         store: its address; None: a file among the user's data.
+        sip_port: where telephones on this machine may call.
 
     Returns:
         The exit code.
@@ -43,6 +45,8 @@ def run_demo(
 
     explicit: dict[str, Any] = {"http.host": host, "http.port": port, "store": store or _store_of_the_user()}
     explicit |= {"http.tls_cert": tls_cert, "http.tls_key": tls_key, "drain_seconds": 0}
+    # A telephone may call too, if its port is free; nothing else depends on that.
+    explicit |= {"sip.enabled": True, "sip.optional": True, "sip.port": sip_port}
     settings = load_settings(explicit=explicit).settings
     console = terminal()
 
@@ -51,6 +55,9 @@ def run_demo(
         if url.startswith("https:") and tls_cert is None:
             console.print("The certificate is self-signed: the browser asks once whether to trust it.")
         console.print(f"Open it in a browser, start a call and say, for example: “{definition.examples[0]}”")
+        console.print(
+            f"A softphone on this machine reaches it at sip:{assistant}@127.0.0.1:{sip_port}", style="dim"
+        )
         console.print(f"Its store is {settings.store}.", style="dim")
         console.print(
             f"A key for its REST interface: antiphon keys create --name me --store {settings.store}",
