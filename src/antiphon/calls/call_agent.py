@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..assistants.function_tools import FunctionTools
 from ..models.errors import AntiphonError
 from ..models.tools import FunctionTool
 from ..observability.call_observer import CallObservers
@@ -180,10 +181,15 @@ class CallAgent:
     async def _tools(self) -> list[FunctionTool]:
         """The assistant's tools. One that is gone or cannot be made is left out: the call goes on without it."""
         tools: list[FunctionTool] = []
+        functions = FunctionTools()  # what tools of one set keep, they share in this call
         for id in self._setting.assistant.tools:
             try:
                 definition = await TOOLS.load(self._store, id)
-                tools.append(make_tool(definition, self._setting.call, policy=self._options.outbound))
+                tools.append(
+                    make_tool(
+                        definition, self._setting.call, policy=self._options.outbound, functions=functions
+                    )
+                )
             except NotFound:
                 logger.warning("assistant %r: there is no tool %s", self._setting.assistant.name, id)
             except AntiphonError as error:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -117,6 +117,7 @@ class WebhookDeliverer:
         store: with the deliveries.
         policy: where webhooks may go beyond the public internet.
         owner: what this process is called in the store.
+        on_attempt: told how each attempt ended: `delivered`, `retried` later, or `dead`.
     """
 
     def __init__(
@@ -126,11 +127,13 @@ class WebhookDeliverer:
         policy: OutboundPolicy | None = None,
         options: DeliveryOptions | None = None,
         owner: str = "",
+        on_attempt: Callable[[str], None] | None = None,
     ) -> None:
         self._store = store
         self._policy = policy or OutboundPolicy()
         self._options = options or DeliveryOptions()
         self._owner = owner or f"{socket.gethostname()}:{os.getpid()}"
+        self._on_attempt = on_attempt or (lambda _outcome: None)
         self._lanes = DeliveryLanes(self._options.concurrency, self._options.per_host)
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = BackgroundLoop("webhooks", self._begin_all, interval=self._options.poll_seconds)
@@ -240,15 +243,18 @@ class WebhookDeliverer:
         if outcome.delivered:
             delivered = {**done, "status": "delivered", "delivered_at": self._store.clock()}
             await self._store.complete(COLLECTION, claimed, delivered)
+            self._on_attempt("delivered")
         elif outcome.final or tries >= claimed["max_attempts"]:
             await self._store.complete(
                 COLLECTION, claimed, {**done, "status": "dead", "reason": outcome.error}
             )
+            self._on_attempt("dead")
             logger.error("webhook %s to %s is dead after %d attempts", claimed["id"], claimed["host"], tries)
         else:
             delay = self._options.backoff.delay(tries, outcome.retry_after)
             due = self._store.clock() + delay
             await self._store.release(COLLECTION, claimed, {**done, "next_attempt_at": due}, retry_at=due)
+            self._on_attempt("retried")
             logger.warning(
                 "webhook %s to %s: attempt %d of %d failed, next in %.0f s",
                 claimed["id"],

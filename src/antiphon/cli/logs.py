@@ -42,5 +42,6 @@ def set_up_logging(level: str, format: str | None = None) -> None:
         "pymongo",
         "aiosqlite",
         "opentelemetry",
+        "uvicorn",
     ):
         logging.getLogger(talkative).setLevel(logging.WARNING)

@@ -45,7 +45,7 @@ from .telephone import Telephone
 logger = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 5.0
-CLOSE_SECONDS = 15.0
+CLOSE_SECONDS = 20.0
 NOW_SECONDS = 2.0
 """What each step of an end gets that must be now."""
 _RENEWALS = 3  # in the time of a lease
@@ -151,6 +151,8 @@ class Platform:
         self._draining = True
         if self._app is not None:
             self._app.state.server.draining = True
+        if self._telephone is not None:
+            self._telephone.accepting = False
         if self._dispatcher is not None:
             await self._dispatcher.stop()
         loop = asyncio.get_running_loop()
@@ -222,7 +224,12 @@ class Platform:
     # -- roles --------------------------------------------------------------------------------------------------------
 
     async def _supervise(self, ready: Callable[[], None]) -> None:
-        deliverer = WebhookDeliverer(self._store, policy=self._policy, owner=self._name)
+        deliverer = WebhookDeliverer(
+            self._store,
+            policy=self._policy,
+            owner=self._name,
+            on_attempt=self._metrics.webhook_attempted,
+        )
         relay = EventRelay(
             self._store,
             public_url=self._settings.http.public_url,

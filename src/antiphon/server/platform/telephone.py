@@ -22,10 +22,15 @@ logger = logging.getLogger(__name__)
 
 TRUNKS_EVERY = 5.0
 """Seconds between two looks at the trunks in the store."""
+_NO_PLACE = 503
 
 
 class Telephone:
-    """Places and takes calls; give `diallers` to the dispatcher, and run it as a part of the process."""
+    """Places and takes calls; give `diallers` to the dispatcher, and run it as a part of the process.
+
+    Attributes:
+        accepting: whether calls are taken; those that come otherwise get 503.
+    """
 
     def __init__(
         self, settings: SipSettings, store: Store, rooms: LocalRooms, host: CallHost, inbound: InboundOptions
@@ -35,6 +40,7 @@ class Telephone:
         Raises:
             ConfigurationError: a setting of SIP cannot be used.
         """
+        self.accepting = True
         self._settings = settings
         self._store = store
         self._rooms = rooms
@@ -122,7 +128,11 @@ class Telephone:
         self._trunks = trunks
 
     async def _take(self, incoming: IncomingCall) -> None:
-        await self._router.take(incoming)
+        if self.accepting:
+            await self._router.take(incoming)
+            return
+        await incoming.leg.hang_up(_NO_PLACE, "shutting down")
+        await incoming.leg.aclose()
 
 
 def sip_options(settings: SipSettings) -> SipOptions:
