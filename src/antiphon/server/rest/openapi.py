@@ -23,9 +23,17 @@ PROBLEM = "application/problem+json"
 SECURITY_SCHEME = "api_key"
 _SCHEMAS = "#/components/schemas/"
 
-Id = Annotated[
-    str, Path(description="The id of the document.", max_length=200, examples=["asst_0199e5a1c4b7"])
-]
+Id = Annotated[str, Path(description="The id of the document.", max_length=200)]
+_ID_BEGINS_WITH = {
+    "assistants": "asst",
+    "tools": "tool",
+    "trunks": "trunk",
+    "inbound": "in",
+    "inbound_context_strategy": "strategy",
+    "calls": "call",
+    "keys": "key",
+    "webhook_deliveries": "delivery",
+}
 
 TAGS = {
     "assistants": "Who answers calls: prompt, models, voice, manners.",
@@ -278,11 +286,14 @@ def _problem(status: int) -> dict[str, Any]:
 
 
 def _restore_examples(document: dict[str, Any]) -> None:
-    """Put the examples in once more: the framework has dropped the nulls in them."""
-    for item in document["paths"].values():
+    """Put the examples in once more: the framework has dropped the nulls in them. And an id of its own into each path."""
+    for path, item in document["paths"].items():
         for shown in item.values():
             if not isinstance(shown, dict) or shown.get("operationId") not in _operations:
                 continue
+            for parameter in shown.get("parameters", ()):
+                if parameter["name"] == "id":
+                    parameter["example"] = f"{_ID_BEGINS_WITH[path.split('/')[1]]}_0199e5a1c4b7"
             answers, body = _operations[shown["operationId"]]
             for answer in answers:
                 if answer.model is not None:
