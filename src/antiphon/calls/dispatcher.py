@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..models.errors import AntiphonError
+from ..observability.log_context import log_fields
 from ..store import Conflict, NotFound, OneOf, Prefix, Store, StoreError
 from ..store import Document as Stored
 from ..store.filters import Condition
@@ -177,7 +178,8 @@ class OutboundDispatcher:
             )
             if call is None:
                 break
-            dispatched += await self._dispatch(call)
+            with log_fields(call_id=call["id"]):
+                dispatched += await self._dispatch(call)
         return dispatched
 
     async def _look(self) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..observability.log_context import bind
 from ..store import AlreadyExists, Document, NotFound, SecretError, Store, StoreError
 from .background_loop import BackgroundLoop
 from .webhook_body import MOST_BYTES, webhook_body
@@ -102,6 +103,7 @@ class EventRelay:
 
     async def _relay(self, call: Document) -> None:
         """Relay the events of one call. Those that are not acknowledged come again when the lease is over."""
+        bind(call_id=call["id"])  # this is a task of its own
         try:
             filed = [await self._file(call, event) for event in call["outbox"]]
             if all(filed):

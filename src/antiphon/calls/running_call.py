@@ -102,7 +102,7 @@ class RunningCall:
         self._recorder: Recorder | None = None
         self._caller_identity = caller_identity
         self._loop = asyncio.get_running_loop()
-        with log_fields(call_id=record.id):
+        with log_fields(call_id=record.id, assistant=record.document.get("assistant_name")):
             self._scope = TaskScope(f"call {record.id}", self._task_failed)
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._work: deque[Sequence[Effect | Written]] = deque()

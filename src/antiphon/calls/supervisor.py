@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from ..observability.log_context import log_fields
 from ..store import Conflict, NotFound, OneOf, Range, Store, StoreError
 from ..store import Document as Stored
 from .call_record import ACTIVE, COLLECTION, event_of, fields_of
@@ -58,7 +59,8 @@ class CallSupervisor:
                 cursor=cursor,
             )
             for document in lapsed.items:
-                ended += await self._end(document)
+                with log_fields(call_id=document["id"]):
+                    ended += await self._end(document)
             if (cursor := lapsed.next_cursor) is None:
                 return ended
 
