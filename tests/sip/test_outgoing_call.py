@@ -690,6 +690,8 @@ def test_leaving_ends_everything() -> None:
     wire.perform(wire.ua.leave(wire.now))
     names = [getattr(m, "method", None) or m.status for m in wire.take()]  # type: ignore[union-attr]
     assert sorted(map(str, names)) == ["503", "BYE", "CANCEL"]
+    assert Caller(wire, call_id="late").invite().status == 503
+    wire.receive(respond(invite, 487))
     wire.run(100)
     assert wire.ua.is_idle
     assert up not in wire.ua.calls

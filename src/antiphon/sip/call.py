@@ -142,6 +142,7 @@ class Call:
     direction_before: Direction = Direction.SENDRECV
     refresh_wanted: bool = False
     leave_after_ack: bool = False
+    leave_reason: str = ""
     timer: SessionTimer | None = None
     transfer: TransferState = TransferState.NONE
     taking_transfer: bool = False

@@ -66,6 +66,7 @@ class Core:
         self.calls: dict[int, Call] = {}
         self.dialogs: dict[DialogId, Call] = {}
         self.source = Source("UDP", "", 0)  # of the message that is being taken
+        self.leaving = False
         self._handles = 0
 
     # -- effects -----------------------------------------------------------------------------------------------------------

@@ -43,6 +43,9 @@ def receive(core: Core, call: Call, server: ServerTransaction, source: Source) -
     if dialog.order_of(request) is Order.OLD:
         core.respond(server, 500, "Out of Order")
         return
+    if request.method != "BYE" and (call.is_over or call.leave_after_ack):
+        core.respond(server, 481)  # We have hung up.
+        return
     match request.method:
         case "BYE":
             _bye(core, call, server)
@@ -98,9 +101,6 @@ def _offer(core: Core, call: Call, server: ServerTransaction) -> None:
     """A re-INVITE or UPDATE, with or without an offer (RFC 3261 section 14.2, RFC 3311 section 5.2)."""
     request = server.request
     invite = request.method == "INVITE"
-    if call.is_over or call.leave_after_ack:
-        core.respond(server, 481)
-        return
     if call.change is not None and (invite or request.body):
         core.respond(server, 491)
         return

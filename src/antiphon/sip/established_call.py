@@ -315,10 +315,10 @@ def hang_up(core: Core, call: Call, cause: EndCause, detail: str = "", reason: s
     Args:
         reason: for a Reason header field, as `Q.850;cause=16`.
     """
-    if call.is_over:
+    if call.is_over or (call.leave_after_ack and call.pending_ack is not None):
         return
     if call.phase is Phase.ACCEPTED and call.pending_ack is not None:
-        call.leave_after_ack = True
+        call.leave_after_ack, call.leave_reason = True, reason
         core.report(Ended(call.handle, cause, detail))
         return
     if call.change is not None:

@@ -33,6 +33,9 @@ ACCEPTED, RELIABLE = "accepted", "reliable"
 def receive(core: Core, server: ServerTransaction, source: Source) -> None:
     """An INVITE outside of any dialog, already found to make sense."""
     request = server.request
+    if core.leaving:
+        core.respond(server, 503, headers={"Retry-After": "10"})
+        return
     core.respond(server, 100)
     try:
         if too_brief(request.headers, core.options.min_se):
@@ -204,7 +207,7 @@ def acknowledged(core: Core, call: Call, ack: Request) -> None:
     if first:
         call.phase = Phase.CONFIRMED
     if call.leave_after_ack:
-        hang_up(core, call, EndCause.LOCAL)
+        hang_up(core, call, EndCause.LOCAL, reason=call.leave_reason)
         return
     if call.phase is not Phase.CONFIRMED:
         return

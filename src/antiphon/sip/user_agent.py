@@ -270,7 +270,8 @@ class UserAgent:
         return handle, self._end()
 
     def leave(self, now: float) -> list[Effect]:
-        """End every call and take every registration back; wait for `is_idle`."""
+        """End every call, refuse new ones and take every registration back; wait for `is_idle`."""
+        self._core.leaving = True
         effects: list[Effect] = []
         for handle in self.calls:
             effects += self.hang_up(handle, now, code=503)
