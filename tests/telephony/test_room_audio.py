@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.virtual_time import run
 
 from antiphon.audio import AudioFrame
 from antiphon.rooms import ParticipantKind, RoomEvent
 from antiphon.rooms.local import LocalRooms
 from antiphon.telephony.room_audio import RoomAudio
+from support.virtual_time import run
 
 
 def tone(frequency: float, seconds: float, rate: int, loud: int = 6000) -> np.ndarray[Any, Any]:

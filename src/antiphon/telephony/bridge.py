@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ..models.errors import AntiphonError
 from ..rooms import ParticipantKind, Room, RoomDisconnected, RoomHost
 from ..rooms.local.tick import MediaTick
 from ..rtp.codecs import codec_named
@@ -65,14 +66,22 @@ class Bridge:
         self._audio: RoomAudio | None = None
         self._audio_rate = 0
         self._answered = False
-        self._last_key: tuple[str, str, float] | None = None
+        self._closed = False
+        self._unmatched: list[tuple[str, str, float]] = []  # keys of late that came by one way only
         media.on_audio = self._heard
 
     async def join(self, room: str, number: str, attributes: Mapping[str, str]) -> None:
-        """Join a room as the telephone of `number`. Raises AntiphonError when it cannot be joined."""
-        self.room = await self._rooms.join(
+        """Join a room as the telephone of `number`. Raises AntiphonError when it cannot be joined, or the call is over."""
+        self._check_open()
+        joined = await self._rooms.join(
             room, identity_of(number), ParticipantKind.SIP, name=number, attributes=attributes
         )
+        try:
+            self._check_open()
+        except AntiphonError:
+            await joined.disconnect()
+            raise
+        self.room = joined
         self._connect_audio()
 
     def agree(self, media: NegotiatedMedia) -> bool:
@@ -121,15 +130,12 @@ class Bridge:
             source: `"rtp"` or `"info"`.
         """
         now = time.monotonic()
-        before, self._last_key = self._last_key, (key, source, now)
-        if (
-            before is not None
-            and before[0] == key
-            and before[1] != source
-            and now - before[2] < _SAME_KEY_SECONDS
-        ):
-            self._last_key = None
-            return
+        self._unmatched = [one for one in self._unmatched if now - one[2] < _SAME_KEY_SECONDS]
+        for one in self._unmatched:
+            if one[0] == key and one[1] != source:
+                self._unmatched.remove(one)
+                return
+        self._unmatched.append((key, source, now))
         if self.room is None or not self.room.connected:
             return
         try:
@@ -139,6 +145,7 @@ class Bridge:
 
     async def aclose(self) -> dict[str, Any]:
         """Leave the room and free the ports; returns what the audio was like. Safe to call twice."""
+        self._closed = True
         self._media.on_audio = None
         if self._audio is not None:
             self._audio.close()
@@ -146,6 +153,10 @@ class Bridge:
         if room is not None:
             await room.disconnect()
         return await self._media.aclose()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise AntiphonError("the far end hung up before its telephone was in the room")
 
     def _connect_audio(self) -> None:
         if self.agreed is None or self.room is None or not self.room.connected:

@@ -8,6 +8,7 @@ from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from ..models.errors import AntiphonError, ConfigurationError
+from ..rtp.dtmf import KEYS
 from ..rtp.engine_messages import Event as MediaEvent
 from ..rtp.engine_messages import Failed, FirstPacket, Key, Silent
 from ..rtp.media_process import MediaCall
@@ -151,6 +152,9 @@ class SipLeg:
             self._transferring = None
 
     async def send_dtmf(self, digits: str) -> None:
+        unknown = set(digits) - set(KEYS) - {"w"}
+        if unknown:
+            raise ValueError(f"{min(unknown)!r} is not a telephone key: 0-9, *, #, A-D, or w for a pause")
         if self.over or not self._answered:
             return
         media = self._bridge.agreed
@@ -158,12 +162,13 @@ class SipLeg:
             self._media.press(digits)
             return
         for digit in digits:
-            if self._over.is_set():
-                return
             if digit == "w":
                 await asyncio.sleep(_PAUSE)
                 continue
-            self._endpoint.send_digit(self.handle, digit, duration=_KEY_SECONDS)
+            try:
+                self._endpoint.send_digit(self.handle, digit, duration=_KEY_SECONDS)
+            except CallStateError:
+                return  # the call ended meanwhile
             await asyncio.sleep(2 * _KEY_SECONDS)
 
     async def aclose(self) -> None:
@@ -272,8 +277,9 @@ class SipLeg:
     def _fail(self, detail: str) -> None:
         """It cannot go on by our fault: the far end is told, and so is the call."""
         if not self.over:
-            self._endpoint.hang_up(self.handle, code=500, reason=f'Q.850;cause=41;text="{detail[:60]}"')
+            # Told first: hanging up reports an end of our own wish.
             self._end(LegFailed(detail))
+            self._endpoint.hang_up(self.handle, code=500, reason='Q.850;cause=41;text="error"')
 
     def _end(self, event: LegEvent) -> None:
         if self.over:

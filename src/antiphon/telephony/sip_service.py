@@ -51,7 +51,7 @@ class SipOptions:
 
     Attributes:
         host: address to listen on.
-        port: of UDP and TCP; 0: a free one.
+        port: of UDP and TCP; 0: a free one for each.
         transports: which of UDP, TCP and TLS.
         tls_port: of TLS.
         tls_cert, tls_key: PEM files, for TLS.
@@ -179,8 +179,6 @@ class SipService:
     def _listener(self, name: str) -> Listener:
         options = self.options
         port = options.tls_port if name == "TLS" else options.port
-        if name == "TCP" and port == 0 and self._endpoint is not None:
-            port = self._endpoint.addresses["UDP"][1]
         advertised = (options.advertised_host, 0) if options.advertised_host else None
         context = None
         if name == "TLS":
