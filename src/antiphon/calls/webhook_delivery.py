@@ -18,6 +18,7 @@ from typing import Any
 from ..models.errors import ConfigurationError
 from ..models.outbound_http import OutboundError, OutboundPolicy
 from ..models.webhook_message import post_message
+from ..observability.log_context import bind
 from ..store import Changes, Document, LeaseLost, SecretError, Store, StoreError
 from .background_loop import BackgroundLoop
 from .delivery_lanes import DeliveryLanes
@@ -176,6 +177,7 @@ class WebhookDeliverer:
 
     async def _deliver(self, claimed: Document) -> None:
         """One attempt, and what came of it."""
+        bind(call_id=claimed.get("call_id"))  # this is a task of its own
         loop = asyncio.get_running_loop()
         began, at = loop.time(), self._store.clock()
         works, seconds = False, 0.0

@@ -172,7 +172,7 @@ class Metrics:
     # -- what others count ---------------------------------------------------------------------------------------------
 
     def webhook_attempted(self, outcome: str) -> None:
-        """An attempt to deliver a webhook ended, as in `"delivered"`, `"failed"` or `"dead"`."""
+        """An attempt to deliver a webhook ended, as in `"delivered"`, `"retried"` or `"dead"`."""
         self._webhook_attempts.labels(_label(outcome)).inc()
 
     def store_operation(self, operation: str, seconds: float, *, failed: bool) -> None:
