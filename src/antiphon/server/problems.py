@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from typing import Any
 
@@ -9,7 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Match
+from starlette.routing import BaseRoute, Match
 
 
 class Problem(Exception):
@@ -55,8 +56,18 @@ _FRAMEWORK_ERRORS = {
 
 def _methods(app: FastAPI, request: Request) -> set[str]:
     """What this path answers to. The framework names the methods of one route only, and each route has its own."""
-    matching = (route for route in app.routes if route.matches(request.scope)[0] is not Match.NONE)
+    matching = (route for route in _flat(app.routes) if route.matches(request.scope)[0] is not Match.NONE)
     return {method for route in matching for method in getattr(route, "methods", None) or ()}
+
+
+def _flat(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:
+    """All routes, also those of included routers, which newer versions of the framework keep as they are."""
+    for route in routes:
+        inner = getattr(route, "original_router", None)
+        if inner is None:
+            yield route
+        else:
+            yield from _flat(inner.routes)
 
 
 def install(app: FastAPI) -> None:
