@@ -37,6 +37,7 @@ PUBLIC = (
     "detail",
     "usage",
     "metrics",
+    "media",
     "recording",
 )
 

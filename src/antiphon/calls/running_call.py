@@ -20,7 +20,7 @@ from ..observability.log_context import log_fields
 from ..rooms.room_host import RoomHost
 from ..store import Document as Stored
 from ..store import StoreError
-from ..telephony import Dialler, DialRequest, IncomingCall, Leg, LegEvent
+from ..telephony import Dialler, DialRequest, IncomingCall, Leg, LegEvent, MeasuredLeg
 from ..voice import CloseReason
 from ..voice.task_scope import TaskScope
 from .call_actions import CallActions
@@ -485,6 +485,7 @@ class RunningCall:
         if outcome is not None:
             talked = 0.0 if self._state.answered_at is None else outcome.ended_at - self._state.answered_at
             fields |= self.agent.record(talked)
+        fields |= await self._media_statistics()
         written = self.record.commit(commit, fields)
         try:
             async with asyncio.timeout(self._options.commit_seconds):
@@ -495,6 +496,15 @@ class RunningCall:
                 self.id,
                 self._options.commit_seconds,
             )
+
+    async def _media_statistics(self) -> dict[str, Any]:
+        """What the audio was like, where the leg knows."""
+        leg: object = self.leg
+        if not isinstance(leg, MeasuredLeg):
+            return {}
+        closing = self._scope.spawn(self._close_leg(), name="close leg")
+        await asyncio.wait([closing], timeout=ROOM_TIMEOUT)
+        return {"media": leg.statistics} if leg.statistics else {}
 
     @property
     def _close_reason(self) -> CloseReason:

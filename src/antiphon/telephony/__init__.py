@@ -14,6 +14,7 @@ from .leg import (
     LegProgress,
     LegRejected,
     LegRtpTimedOut,
+    MeasuredLeg,
     OnLegEvent,
     TransferFailed,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "LegProgress",
     "LegRejected",
     "LegRtpTimedOut",
+    "MeasuredLeg",
     "OnLegEvent",
     "TransferFailed",
 ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from ..models.errors import AntiphonError
 
@@ -118,6 +118,14 @@ class Leg(Protocol):
 
     async def aclose(self) -> None:
         """Free everything, hanging up if need be; safe to call twice."""
+
+
+@runtime_checkable
+class MeasuredLeg(Protocol):
+    """A leg that knows what its audio was like."""
+
+    statistics: dict[str, Any]
+    """Counts, loss, jitter, round trip and estimated MOS; complete once the leg is closed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,6 +115,7 @@ class Call(BaseModel):
     detail: str | None = None
     usage: dict[str, Any] | None = None
     metrics: dict[str, Any] | None = None
+    media: dict[str, Any] | None = None
     recording: RecordingSummary | None = None
 
 
