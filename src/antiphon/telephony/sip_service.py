@@ -163,6 +163,7 @@ class SipService:
                 admission=self._admission,
                 options=UserAgentOptions({}),
                 tls_context=self._tls_context,
+                tls_name=self._tls_name,
             )
         except (OSError, ssl.SSLError) as error:
             raise SipStartError(
@@ -377,11 +378,18 @@ class SipService:
         """How the certificate of a host is checked: by its trunk."""
         context = ssl.create_default_context()
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        trunk = next((one for one in self._trunks.values() if host in (one.address, one.tls_name)), None)
+        trunk = self._trunk_at(host)
         if trunk is not None and not trunk.tls_verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         return context
+
+    def _tls_name(self, host: str) -> str:
+        trunk = self._trunk_at(host)
+        return host if trunk is None else trunk.tls_name
+
+    def _trunk_at(self, host: str) -> SipTrunk | None:
+        return next((trunk for trunk in self._trunks.values() if trunk.address == host), None)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)

@@ -21,6 +21,7 @@ CONNECT_SECONDS = 5.0
 LOOKUP_SECONDS = 5.0
 _CACHED_SECONDS = 30.0
 TlsContexts = Callable[[str], ssl.SSLContext]
+TlsNames = Callable[[str], str]
 
 
 def is_address(host: str) -> bool:
@@ -65,10 +66,13 @@ class Resolver:
 class Connector:
     """Owns the stream connections of an endpoint."""
 
-    def __init__(self, owner: Connections, resolver: Resolver, tls_context: TlsContexts) -> None:
+    def __init__(
+        self, owner: Connections, resolver: Resolver, tls_context: TlsContexts, tls_name: TlsNames = str
+    ) -> None:
         self._owner = owner
         self._resolver = resolver
         self._tls_context = tls_context
+        self._tls_name = tls_name
         self._open: dict[int, StreamConnection] = {}
         self._opening: dict[tuple[str, str, int], asyncio.Future[StreamConnection | None]] = {}
         self._numbers = 0
@@ -146,7 +150,7 @@ class Connector:
                         address,
                         hop.port,
                         ssl=tls,
-                        server_hostname=hop.host if tls else None,
+                        server_hostname=self._tls_name(hop.host) if tls else None,
                     )
             except (OSError, TimeoutError) as error:
                 logger.warning(

@@ -27,7 +27,7 @@ from ..registration import RegistrationRequest
 from ..sdp import Direction
 from ..uri import Uri
 from ..user_agent import UserAgent
-from .connector import Connector, Resolver, TlsContexts, is_address
+from .connector import Connector, Resolver, TlsContexts, TlsNames, is_address
 from .stream import StreamConnection
 from .udp import UdpSocket
 
@@ -65,7 +65,13 @@ class SipEndpoint:
         dropped: how many messages were no SIP.
     """
 
-    def __init__(self, admission: Admission, on_event: OnSipEvent, tls_context: TlsContexts | None) -> None:
+    def __init__(
+        self,
+        admission: Admission,
+        on_event: OnSipEvent,
+        tls_context: TlsContexts | None,
+        tls_name: TlsNames = str,
+    ) -> None:
         self.admission = admission
         self.dropped = 0
         self._on_event = on_event
@@ -73,7 +79,7 @@ class SipEndpoint:
         self._udp: list[UdpSocket] = []
         self._servers: list[asyncio.Server] = []
         self._resolver = Resolver()
-        self._connector = Connector(self, self._resolver, tls_context or _default_tls)
+        self._connector = Connector(self, self._resolver, tls_context or _default_tls, tls_name)
         self._timers: dict[TimerKey, asyncio.TimerHandle] = {}
         self._queue: deque[Effect] = deque()
         self._draining = False
@@ -92,6 +98,7 @@ class SipEndpoint:
         admission: Admission,
         options: UserAgentOptions | None = None,
         tls_context: TlsContexts | None = None,
+        tls_name: TlsNames = str,
     ) -> SipEndpoint:
         """Listen.
 
@@ -99,11 +106,12 @@ class SipEndpoint:
             on_event: called on the event loop, in order.
             options: of the user agent; `addresses` is filled in here.
             tls_context: for each host that TLS connects to, how to verify it; None: by the system's authorities.
+            tls_name: for each host that TLS connects to, the name that its certificate must carry; the host itself unless told.
 
         Raises:
             OSError: an address is not ours or taken; nothing is left open.
         """
-        endpoint = cls(admission, on_event, tls_context)
+        endpoint = cls(admission, on_event, tls_context, tls_name)
         try:
             for listener in listeners:
                 await endpoint._listen(listener)
