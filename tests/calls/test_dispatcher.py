@@ -17,7 +17,8 @@ from antiphon.calls.call_requests import end_call
 from antiphon.calls.dispatcher import DispatcherOptions, OutboundDispatcher
 from antiphon.calls.document import parse
 from antiphon.calls.outbound_queue import OutboundCall, enqueue
-from antiphon.store import Store
+from antiphon.calls.supervisor import CallSupervisor
+from antiphon.store import OneOf, Store
 from support.outbound import CountingDialler, QueueHost, add_trunk, eventually, seed
 
 pytestmark = pytest.mark.needs("phonenumbers")
@@ -438,32 +439,46 @@ def test_a_killed_dispatcher_loses_no_call_and_repeats_none(
             env={**os.environ, "PYTHONPATH": path},
         )
 
+    waiting: Any = {"status": OneOf(("queued", "dialing"))}
+
     async def main() -> None:
         async with open_it(clock=time.time) as store:
             assistant, trunk = await seed(store)
             await queue(store, assistant, trunk, 60)
+            supervisor = CallSupervisor(store, interval=0.2)
+            supervisor.start()
             dialled: list[str] = []
-            for killed_after in (7, 19, None):
+            for killed_after in (7, 19, 60):
                 process = await start()
                 assert process.stdout is not None
                 try:
                     async with asyncio.timeout(40):
-                        while killed_after is None or len(dialled) < killed_after:
-                            if killed_after is None and not await store.count("calls", {"status": "queued"}):
-                                break
+                        while len(dialled) < killed_after and await store.count("calls", waiting):
                             with contextlib.suppress(TimeoutError):
                                 line = await asyncio.wait_for(process.stdout.readline(), 0.2)
+                                assert line, "the dispatcher ended by itself"
                                 dialled.append(line.decode().strip())
                 finally:
                     process.kill()
                     dialled += (await process.stdout.read()).decode().split()
                     await process.wait()
+
+            async def all_are_over() -> bool:
+                return not await store.count("calls", waiting)
+
+            await eventually(all_are_over)
+            await supervisor.aclose()
             assert len(dialled) == len(set(dialled)), "nothing is dialled twice"
-            calls = {call["called_number"]: call["status"] async for call in store.each("calls")}
-            assert {calls[number] for number in dialled} <= {"completed", "dialing"}
-            # On record before anything is sent: one that was killed in between was not dialled, and is not lost.
-            rest = {calls[number] for number in set(calls) - set(dialled)}
-            assert rest <= {"dialing"}
-            assert len(set(calls) - set(dialled)) <= 2
+            calls = [call async for call in store.each("calls")]
+            assert {call["status"] for call in calls} <= {"completed", "failed"}
+            assert all(
+                [event.get("webhook") for event in call["outbox"]].count("call.ended") == 1
+                for call in calls
+                if call["status"] == "failed"
+            )
+            # On record before anything is sent: what was killed in between was not dialled, and its end is known.
+            completed = {call["called_number"] for call in calls if call["status"] == "completed"}
+            assert completed <= set(dialled)
+            assert len(completed) >= 60 - 3 * 8
 
     run_clean(main(), timeout=100)
