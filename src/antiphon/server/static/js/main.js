@@ -79,7 +79,8 @@ function listAgents() {
   const select = $("agent");
   for (const agent of agents) select.append(new Option(agent.title, agent.name));
   const asked = new URLSearchParams(location.search).get("agent");
-  if (agents.some((agent) => agent.name === asked)) select.value = asked;
+  const chosen = agents.find((agent) => agent.name === asked) ?? agents.find((agent) => agent.title === asked);
+  if (chosen) select.value = chosen.name;
   select.addEventListener("change", showAgent);
   showAgent();
 }
