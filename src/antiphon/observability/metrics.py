@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from typing import Any
@@ -194,11 +195,11 @@ class Metrics:
             await asyncio.wait([watching])
 
     async def _watch_loop(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
-            due = loop.time() + LAG_INTERVAL
+            # Not the loop's own clock: some loops look at it once in each round only.
+            due = time.monotonic() + LAG_INTERVAL
             await asyncio.sleep(LAG_INTERVAL)
-            self._lag.observe(max(0.0, loop.time() - due))
+            self._lag.observe(max(0.0, time.monotonic() - due))
 
     # -- out -----------------------------------------------------------------------------------------------------------
 
