@@ -36,6 +36,12 @@ PROGRAMS: dict[str, tuple[Callable[[], object], str]] = {
     "ffmpeg": (lambda: shutil.which("ffmpeg"), "apt-get install ffmpeg"),
     "java": (lambda: shutil.which("javac") and shutil.which("java"), "apt-get install default-jdk-headless"),
     "mvn": (lambda: shutil.which("mvn"), "apt-get install maven"),
+    "sipp": (lambda: shutil.which("sipp"), "apt-get install sip-tester"),
+    "sipp": (lambda: shutil.which("sipp"), "apt-get install sip-tester"),
+    "raw sockets": (lambda: hasattr(os, "geteuid") and os.geteuid() == 0, "run as root: sipp plays captures"),
+    "baresip": (lambda: shutil.which("baresip"), "apt-get install baresip-core"),
+    "kamailio": (lambda: shutil.which("kamailio"), "apt-get install kamailio"),
+    "tshark": (lambda: shutil.which("tshark"), "apt-get install tshark"),
     "sox": (lambda: shutil.which("sox"), "apt-get install sox"),
 }
 

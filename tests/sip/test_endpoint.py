@@ -337,7 +337,7 @@ def test_nothing_is_left_after_many_calls() -> None:
             await callee.wait_for(Ended, 40)
             await caller.wait_for(Ended, 40)
             async with asyncio.timeout(5.0):
-                while not (caller.endpoint.user_agent.is_idle and callee.endpoint.user_agent.is_idle):
+                while not (caller.endpoint.user_agent.is_idle and callee.endpoint.user_agent.is_idle):  # noqa: ASYNC110
                     await asyncio.sleep(0.01)  # the last 200 to a BYE
             for phone in (caller, callee):
                 assert phone.endpoint.user_agent.calls == []
