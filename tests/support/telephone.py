@@ -41,22 +41,25 @@ def tone(frequency: float, seconds: float, rate: int, *, loud: float = 8000.0, s
 
 
 def measure_tone(samples: Samples, rate: int) -> tuple[float, float]:
-    """The strongest frequency in Hz, to a tenth, and its amplitude in dB over that of `tone`."""
-    windowed = samples.astype(float) * np.hanning(samples.size)
-    spectrum = np.abs(np.fft.rfft(windowed, 8 * samples.size))
+    """The strongest frequency in Hz, to a tenth, and how loud most blocks of 10 ms are, in dB over `tone`.
+
+    A short gap, as when this machine was busy, changes neither; `gaps` tells.
+    """
+    spectrum = np.abs(np.fft.rfft(samples.astype(float) * np.hanning(samples.size), 8 * samples.size))
     frequency = float(spectrum.argmax()) * rate / (8 * samples.size)
-    at = np.arange(samples.size) / rate
-    amplitude = (
-        2 * abs(np.sum(windowed * np.exp(-2j * np.pi * frequency * at))) / np.hanning(samples.size).sum()
-    )
+    amplitude = float(np.median(_loudness(samples, rate))) * 2**0.5
     return frequency, float(20 * np.log10(max(amplitude, 1e-9) / 8000.0))
+
+
+def _loudness(samples: Samples, rate: int) -> Samples:
+    size = rate // 100
+    blocks = samples[: samples.size // size * size].astype(float).reshape(-1, size)
+    return np.asarray(np.sqrt((blocks**2).mean(axis=1)))
 
 
 def gaps(samples: Samples, rate: int) -> float:
     """The share of blocks of 10 ms that are less than half as loud as the usual one."""
-    size = rate // 100
-    blocks = samples[: samples.size // size * size].astype(float).reshape(-1, size)
-    loudness = np.sqrt((blocks**2).mean(axis=1))
+    loudness = _loudness(samples, rate)
     return float((loudness < np.median(loudness) / 2).mean())
 
 
