@@ -155,7 +155,7 @@ def test_the_environment_can_put_local_models_in_place_of_all(
 
 def test_available_lists_what_can_be_used(acme: Acme) -> None:
     assert "acme" in registry.available()["stt"]
-    assert set(registry.available()) == {"stt", "llm", "tts", "vad"}
+    assert set(registry.available()) == {"stt", "llm", "tts", "vad", "realtime"}
 
     def check() -> None:
         raise ConfigurationError("no key")

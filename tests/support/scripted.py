@@ -12,6 +12,7 @@ import numpy as np
 from antiphon.audio import AudioFrame
 from antiphon.models.chat_context import ToolCall
 from antiphon.models.llm import LLM, ChatChunk, LLMCapabilities, LLMStream
+from antiphon.models.realtime import RealtimeModel
 from antiphon.models.stt import STT, RecognizeStream, SpeechEvent, SpeechEventType, STTCapabilities
 from antiphon.models.tts import TTS, ChunkedStream, SynthesizedAudio
 from antiphon.models.vad import VAD, VADEvent, VADEventType, VADStream
@@ -336,23 +337,28 @@ async def converse(
     script: Script = (),
     vad: VAD | None = None,
     close: bool = True,
+    realtime: RealtimeModel | None = None,
     **options: Any,
 ) -> Recording:
-    """Play a script against a real session on the running loop and record what happens."""
+    """Play a script against a real session on the running loop and record what happens.
+
+    With a realtime model there is no recogniser and no language model, and only the voice and the detector that are given.
+    """
     loop = asyncio.get_running_loop()
     record = Recording()
     record.llm = llm if isinstance(llm, ScriptedLLM) else ScriptedLLM()
     record.tts = tts or ScriptedTTS()
     record.stt = stt if isinstance(stt, ScriptedSTT) else ScriptedSTT(transcripts(speeches))
     options.setdefault("user_away_timeout", None)
-    session: AgentSession[Any] = AgentSession(
-        stt=stt or record.stt,
-        vad=vad or ScriptedVAD(speeches),
-        llm=llm or record.llm,
-        tts=record.tts,
-        can_pause=can_pause,
-        **options,
-    )
+    models: dict[str, Any] = {"realtime": realtime, "tts": tts, "vad": vad}
+    if realtime is None:
+        models = {
+            "stt": stt or record.stt,
+            "vad": vad or ScriptedVAD(speeches),
+            "llm": llm or record.llm,
+            "tts": record.tts,
+        }
+    session: AgentSession[Any] = AgentSession(**models, can_pause=can_pause, **options)
     record.session = session
     output: AudioOutput = PlaybackBuffer(RATE)
     assert isinstance(output, PlaybackBuffer)

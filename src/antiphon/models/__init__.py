@@ -26,7 +26,16 @@ from .fallback import (
     TTSFallbackAdapter,
 )
 from .llm import LLM, ChatChunk, LLMCapabilities, LLMStream, ToolChoice, Usage
-from .registry import ModelName, register_plugin, resolve_llm, resolve_stt, resolve_tts, resolve_vad
+from .realtime import RealtimeCapabilities, RealtimeGeneration, RealtimeModel, RealtimeSession
+from .registry import (
+    ModelName,
+    register_plugin,
+    resolve_llm,
+    resolve_realtime,
+    resolve_stt,
+    resolve_tts,
+    resolve_vad,
+)
 from .stream_adapter import StreamAdapter, STTStreamAdapter, TTSStreamAdapter
 from .stt import STT, RecognizeStream, SpeechEvent, SpeechEventType, STTCapabilities, WordInfo
 from .tokenize import SentenceSplitter, split_sentences, split_words, strip_markdown
@@ -66,6 +75,10 @@ __all__ = [
     "ProviderError",
     "ProviderStatusError",
     "ProviderTimeout",
+    "RealtimeCapabilities",
+    "RealtimeGeneration",
+    "RealtimeModel",
+    "RealtimeSession",
     "RecognizeStream",
     "RunContext",
     "STTCapabilities",
@@ -95,6 +108,7 @@ __all__ = [
     "function_tool",
     "register_plugin",
     "resolve_llm",
+    "resolve_realtime",
     "resolve_stt",
     "resolve_tts",
     "resolve_vad",

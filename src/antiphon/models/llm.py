@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from ..audio import AudioFrame
 from .chat_context import ChatContext, ChatMessage, ToolCall
 
 if TYPE_CHECKING:
@@ -17,9 +18,12 @@ ToolChoice = Literal["auto", "required", "none"]
 
 @dataclass(frozen=True)
 class LLMCapabilities:
+    """`audio`: the model speaks its replies itself: each chunk may carry audio, and no voice is asked."""
+
     streaming: bool = True
     function_calling: bool = False
     vision: bool = False
+    audio: bool = False
 
 
 @dataclass(frozen=True)
@@ -32,12 +36,20 @@ class Usage:
 
 @dataclass(frozen=True)
 class ChatChunk:
-    """A piece of a streamed reply. Tool calls arrive whole, never in parts."""
+    """A piece of a streamed reply. Tool calls arrive whole, never in parts.
+
+    Attributes:
+        audio: what is heard of it, from a model that speaks.
+        on_cut: a model that keeps the conversation itself wants this called, with the seconds and the words that were
+            heard, if the reply is cut short.
+    """
 
     delta: str = ""
     tool_calls: list[ToolCall] | None = None
     finish_reason: str | None = None
     usage: Usage | None = None
+    audio: AudioFrame | None = None
+    on_cut: Callable[[float, str], None] | None = None
 
 
 class LLM(ABC):

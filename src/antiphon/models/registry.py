@@ -2,7 +2,7 @@
 
 A vendor is a plugin: a module `antiphon.plugins.<vendor>`, an entry point of the group `antiphon.plugins`, or anything
 given to `register_plugin`. It offers the kinds it has as functions of (model, voice) and, by keyword, of settings such as
-`api_key`: `create_stt`, `create_llm`, `create_tts`, `create_vad`. They raise `ConfigurationError` for a model they do not
+`api_key`: `create_stt`, `create_llm`, `create_tts`, `create_vad`, `create_realtime`. They raise `ConfigurationError` for a model they do not
 know or a key that is not set. It may also have `check()`, which raises `ConfigurationError` when nothing of it can be used.
 
 Plugins are found by name only, and imported when first asked for, so that nobody pays for a vendor he does not use.
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from .errors import ConfigurationError
 from .llm import LLM
+from .realtime import RealtimeModel
 from .stt import STT
 from .tts import TTS
 from .vad import VAD
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-Kind = Literal["stt", "llm", "tts", "vad"]
+Kind = Literal["stt", "llm", "tts", "vad", "realtime"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 ENTRY_POINT_GROUP = "antiphon.plugins"
@@ -48,12 +49,13 @@ _LOCAL: dict[Kind, str] = {
     "vad": "silero/vad",
 }
 _ON_THIS_MACHINE = ("local", "silero")
-_BASES: dict[Kind, type] = {"stt": STT, "llm": LLM, "tts": TTS, "vad": VAD}
+_BASES: dict[Kind, type] = {"stt": STT, "llm": LLM, "tts": TTS, "vad": VAD, "realtime": RealtimeModel}
 _WHAT = {
     "stt": "speech recogniser",
     "llm": "language model",
     "tts": "voice",
     "vad": "voice activity detector",
+    "realtime": "realtime model",
 }
 _HINT = f"{LOCAL_MODELS_VARIABLE}=local in the environment runs any agent on the local models."
 
@@ -142,6 +144,12 @@ def resolve_vad(name: str, **settings: Any) -> VAD:
     return model
 
 
+def resolve_realtime(name: str, **settings: Any) -> RealtimeModel:
+    """The realtime model called `name`, as in `"openai/gpt-realtime:marin"`. Raises as `resolve_stt`."""
+    model: RealtimeModel = _resolve("realtime", name, settings)
+    return model
+
+
 def available() -> dict[Kind, list[str]]:
     """The vendors of each kind that can be used now. Imports every plugin."""
     ready: dict[Kind, list[str]] = {kind: [] for kind in KINDS}
@@ -217,6 +225,11 @@ def _local_instead(kind: Kind, name: ModelName) -> ModelName:
     if setting != "local":
         raise ConfigurationError(
             f"{LOCAL_MODELS_VARIABLE}={setting} is not understood; the only value is local"
+        )
+    if kind not in _LOCAL:
+        raise ConfigurationError(
+            f"{LOCAL_MODELS_VARIABLE}=local: there is no {_WHAT[kind]} on this machine to use instead of {name}; "
+            "use stt, llm and tts"
         )
     replaced = f"{kind} {name}"
     if replaced not in _announced:

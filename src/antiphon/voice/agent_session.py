@@ -12,6 +12,7 @@ from ..audio import AudioFrame
 from ..models.chat_context import ChatContext
 from ..models.errors import ConfigurationError, describe
 from ..models.llm import LLM, ToolChoice
+from ..models.realtime import RealtimeModel
 from ..models.stt import STT
 from ..models.tools import FunctionTool, function_tool
 from ..models.tts import TTS
@@ -41,6 +42,8 @@ from .events import (
     UserStateChanged,
 )
 from .options import SessionOptions
+from .realtime_link import RealtimeLink
+from .realtime_session import RealtimeParts, realtime_options
 from .recognition import NoiseFilter, Recognition
 from .room_io import AudioInputOptions, RoomIO, RoomOptions
 from .session_clock import SessionClock
@@ -68,8 +71,9 @@ class AgentSession(Generic[UserdataT]):
         *,
         stt: STT | str | None = None,
         vad: VAD | str | None = None,
-        llm: LLM | str | None = None,
+        llm: LLM | RealtimeModel | str | None = None,
         tts: TTS | str | None = None,
+        realtime: RealtimeModel | str | None = None,
         turn_detection: str | TurnDetector | None = None,
         tools: Sequence[FunctionTool | Callable[..., Any]] | None = None,
         userdata: UserdataT | None = None,
@@ -83,6 +87,8 @@ class AgentSession(Generic[UserdataT]):
             vad: the voice activity detector. Without one, turns end by the recogniser's final transcripts.
             llm: the language model.
             tts: the voice. Without one, replies are text.
+            realtime: a model that hears the user and answers, in place of `stt` and `llm`; it may be given as `llm` too. It
+                speaks by itself or, set up for text, through `tts`. Without a `vad` it also says who speaks when.
             turn_detection: `"vad"`, `"stt"`, `"manual"`, or a `TurnDetector` that judges transcripts.
             tools: tools that every agent of this session has.
             userdata: anything; tools find it in their `RunContext`.
@@ -92,15 +98,26 @@ class AgentSession(Generic[UserdataT]):
         Raises:
             ConfigurationError: a model's name is unknown, its package or key is missing, or an option does not exist.
         """
+        if isinstance(llm, RealtimeModel):
+            llm, realtime = None, llm
         self.stt = nodes.resolve_stt(stt)
         self.vad = nodes.resolve_vad(vad)
         self.llm = nodes.resolve_llm(llm)
         self.tts = nodes.resolve_tts(tts)
-        self._named = [
-            model
-            for model, given in ((self.stt, stt), (self.vad, vad), (self.llm, llm), (self.tts, tts))
-            if isinstance(given, str) and model is not None
-        ]
+        realtime_model = nodes.resolve_realtime(realtime)
+        given = (
+            (self.stt, stt),
+            (self.vad, vad),
+            (self.llm, llm),
+            (self.tts, tts),
+            (realtime_model, realtime),
+        )
+        self._named = [model for model, name in given if isinstance(name, str) and model is not None]
+        self.realtime: RealtimeLink | None = None
+        if realtime_model is not None:
+            parts = RealtimeParts(realtime_model, stt=self.stt, vad=self.vad, llm=self.llm, tts=self.tts)
+            self.realtime, self.vad, self.llm, self.tts = parts.link, parts.vad, parts.llm, parts.tts
+            turn_detection, options = realtime_options(turn_detection, options)
         self.userdata = userdata
         self.tools = [tool if isinstance(tool, FunctionTool) else function_tool(tool) for tool in tools or ()]
         self.options, self._detector = _read_options(turn_detection, options, self.vad, self.stt)
@@ -227,6 +244,8 @@ class AgentSession(Generic[UserdataT]):
             room_options = room_options or RoomOptions(audio_input=self._audio_input or AudioInputOptions())
             self._room_io = RoomIO(self, room, room_options, self._scope)
             await self._room_io.start()
+        if self.realtime is not None:
+            self.realtime.start(self)
         await self._prewarm()
         if self._closing is not None:
             return

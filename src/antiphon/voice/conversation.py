@@ -51,6 +51,7 @@ from .events import (
 from .options import SessionOptions
 from .playout import Playout
 from .provider_health import ProviderHealth
+from .realtime_listener import RealtimeAnswers
 from .reply import Reply
 from .session_clock import SessionClock
 from .speech_handle import SpeechHandle
@@ -91,7 +92,9 @@ class Conversation:
         self.playout = Playout(self._playout_started, self._playout_finished)
         self.tools = ToolRunner(self)
         self.health = ProviderHealth(options, emit, self._give_up)
-        self.answers = TurnAnswers(self, detector)
+        self.answers = (
+            TurnAnswers(self, detector) if session.realtime is None else RealtimeAnswers(self, detector)
+        )
         self._replies: dict[str, Reply] = {}
         self._audible: tuple[Reply, SpeechSegment] | None = None
         self._states = (self.driver.state.agent, self.driver.state.user)
@@ -282,10 +285,10 @@ class Conversation:
                 self.playout.resume()
                 self.emit(SessionEvent.FALSE_INTERRUPTION, FalseInterruption())
             case LogBackchannel(text):
-                self.emit(SessionEvent.BACKCHANNEL, Backchannel(text))
+                self.emit(SessionEvent.BACKCHANNEL, Backchannel(self.answers.words_of(text)))
             case DropTurn(text, reason):
                 logger.info("a turn got no reply: %s", reason)
-                self.emit(SessionEvent.BACKCHANNEL, Backchannel(text))
+                self.emit(SessionEvent.BACKCHANNEL, Backchannel(self.answers.words_of(text)))
             case StateChanged(agent, user):
                 self._state_changed(agent, user)
 
@@ -337,6 +340,7 @@ class Conversation:
         if self._audible is None:
             return
         (reply, segment), self._audible = self._audible, None
+        segment.on_cut = None
         self._seal(reply, segment, segment.heard_text(), interrupted=False)
         reply.handle.part_ended()
         more = reply.more_to_come
@@ -365,7 +369,9 @@ class Conversation:
         position = self.playout.stop()
         if self._audible is not None:
             (reply, segment), self._audible = self._audible, None
-            self._seal(reply, segment, segment.heard_text(position), interrupted=True)
+            heard = segment.heard_text(position)
+            segment.cut(position, heard)
+            self._seal(reply, segment, heard, interrupted=True)
 
     def drop(self, reply: Reply, reason: str) -> None:
         """Give up a reply that is not being heard."""
@@ -393,6 +399,7 @@ class Conversation:
 
     def _seal_unheard(self, reply: Reply) -> None:
         for segment in reply.segments:
+            segment.cut(0.0, "")
             self._seal(reply, segment, "", interrupted=True)
 
     # -- trouble and the end ---------------------------------------------------------------------------------------

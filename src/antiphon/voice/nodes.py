@@ -10,6 +10,7 @@ from ..audio import AudioFrame
 from ..models.chat_context import ChatContext
 from ..models.errors import ConfigurationError
 from ..models.llm import LLM, ChatChunk
+from ..models.realtime import RealtimeModel
 from ..models.stt import STT, RecognizeStream, SpeechEvent
 from ..models.tools import FunctionTool
 from ..models.tts import TTS, SynthesizedAudio, SynthesizeStream
@@ -46,6 +47,15 @@ def resolve_tts(tts: TTS | str | None) -> TTS | None:
     from ..models import registry
 
     return registry.resolve_tts(tts)
+
+
+def resolve_realtime(model: RealtimeModel | str | None) -> RealtimeModel | None:
+    """A realtime model, from its name if need be. Raises ConfigurationError for a name that cannot be had."""
+    if not isinstance(model, str):
+        return model
+    from ..models import registry
+
+    return registry.resolve_realtime(model)
 
 
 def resolve_vad(vad: VAD | str | None) -> VAD | None:

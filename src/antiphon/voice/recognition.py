@@ -11,6 +11,7 @@ from ..models.stt import RecognizeStream, SpeechEvent, SpeechEventType
 from ..models.vad import VAD, VADEvent, VADEventType, VADStream
 from ..turns import Final, Interim, SpeechContinues, SpeechEnded, SpeechStarted
 from .events import SessionEvent, UserInputTranscribed
+from .realtime_listener import RealtimeListener
 from .session_clock import SessionClock
 from .transcriber import Transcriber
 
@@ -45,7 +46,7 @@ class Recognition:
         self._resampler: Resampler | None = None
         self._filter: NoiseFilter | None = None
         self._vad: VADStream | None = None
-        self._transcriber: Transcriber | None = None
+        self._transcriber: Transcriber | RealtimeListener | None = None
         self._watchdog: asyncio.TimerHandle | None = None
         self._late_final: asyncio.TimerHandle | None = None
         self._interim = ""
@@ -60,7 +61,10 @@ class Recognition:
         self._filter = noise_filter or self._filter
         if vad is not None:
             self._vad = vad.stream(self._on_vad)
-        if self._session.stt is not None:
+        if self._session.realtime is not None:
+            self._transcriber = RealtimeListener(self._session, self._conversation, self._session.realtime)
+            self._transcriber.start()
+        elif self._session.stt is not None:
             self._transcriber = Transcriber(self._session, self._conversation, self._on_transcript)
             self._transcriber.start()
 
@@ -93,6 +97,8 @@ class Recognition:
         if deaf and self._vad is not None:
             self._vad.reset()
             self._speaking = False
+            if isinstance(self._transcriber, RealtimeListener):
+                self._transcriber.discard()
         self._deaf = deaf
 
     # -- audio in --------------------------------------------------------------------------------------------------

@@ -13,11 +13,13 @@ from ..models.errors import ProviderError, ProviderTimeout
 from ..models.llm import ChatChunk, ToolChoice
 from ..models.tools import FunctionTool
 from .agent import Agent, ModelSettings, overrides
+from .audio_feed import AudioFeed
 from .latency import TurnLatency
 from .speech_handle import SpeechHandle
 from .speech_segment import SpeechSegment
 from .synthesis import Synthesis
 from .text_feed import TextFeed
+from .turn_log import SAID
 
 if TYPE_CHECKING:
     from .conversation import Conversation
@@ -100,6 +102,8 @@ class Reply:
         for segment in self.segments:
             if segment.log and segment.message is None and not segment.over and segment.text:
                 segment.message = self._conversation.log.open_assistant()
+                if self.context is None:
+                    segment.message.extra[SAID] = True
 
     def cancel(self) -> None:
         """Stop generating; its tools go on. What is being heard must have been stopped before."""
@@ -171,10 +175,12 @@ class Reply:
     async def _answer(self, context: ChatContext, tool_choice: ToolChoice) -> tuple[str, list[ToolCall]]:
         """Let the model speak once. Returns what it said and the tools it wants."""
         conversation = self._conversation
-        feed = self._new_segment().feed
+        audio = AudioFeed() if self._model_speaks else None
+        segment = self._new_segment(audio)
+        feed = segment.feed
         calls: list[ToolCall] = []
         try:
-            await self._ask_model(context, tool_choice, feed, calls)
+            await self._ask_model(context, tool_choice, segment, calls, audio)
             conversation.health.worked("llm")
         except Exception as error:
             if not self.authorised.is_set():
@@ -182,17 +188,32 @@ class Reply:
                 raise
             calls = []
             apology = conversation.health.failed("llm", error)
+            if audio is not None:  # a model that failed does not speak: the voice does
+                feed.close()
+                feed = self._new_segment().feed
             feed.put(f" {apology}" if feed.text else apology)
         finally:
             if not calls:
                 self.last_step_done = True
             feed.close()
+            if audio is not None:
+                audio.close()
         return feed.text, calls
 
+    @property
+    def _model_speaks(self) -> bool:
+        llm = self.agent.llm or self._conversation.llm
+        return llm is not None and llm.capabilities.audio
+
     async def _ask_model(
-        self, context: ChatContext, tool_choice: ToolChoice, feed: TextFeed, calls: list[ToolCall]
+        self,
+        context: ChatContext,
+        tool_choice: ToolChoice,
+        segment: SpeechSegment,
+        calls: list[ToolCall],
+        audio: AudioFeed | None,
     ) -> None:
-        """Pass the llm node's text on as it comes, each piece within its deadline.
+        """Pass on what comes of the llm node, each piece within its deadline.
 
         Raises:
             ProviderError: the model stalled or said nothing at all.
@@ -211,13 +232,16 @@ class Reply:
                         request.first = clock.now()
                     if isinstance(piece, ChatChunk):
                         calls.extend(piece.tool_calls or ())
+                        segment.on_cut = piece.on_cut or segment.on_cut
+                        if piece.audio is not None and audio is not None:
+                            audio.put(piece.audio)
                         if piece.usage is not None:
                             request.prompt_tokens = piece.usage.prompt_tokens
                             request.completion_tokens = piece.usage.completion_tokens
                         piece = piece.delta
                     if piece:
                         self.latency.mark("llm_first_token", clock.now())
-                        feed.put(piece)
+                        segment.feed.put(piece)
         except Exception as error:
             request.error = type(error).__name__
             if not isinstance(error, TimeoutError) or not deadline.expired():
@@ -235,11 +259,11 @@ class Reply:
         llm = self.agent.llm or self._conversation.llm
         return llm.label if llm is not None else type(self.agent).__name__
 
-    def _new_segment(self) -> SpeechSegment:
-        """A new part, whose text goes to the voice as it is written."""
+    def _new_segment(self, audio: AudioFeed | None = None) -> SpeechSegment:
+        """A new part, whose text goes to the voice as it is written, unless its audio comes with it."""
         segment = SpeechSegment(TextFeed(), log=self._log)
         self.segments.append(segment)
-        synthesis = Synthesis(self._conversation, self, segment, self._audio)
+        synthesis = Synthesis(self._conversation, self, segment, audio or self._audio)
         self._spawn(synthesis.run(), "speech")
         return segment
 

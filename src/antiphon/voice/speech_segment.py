@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ..audio import AudioFrame
 from ..models.chat_context import ChatMessage
 from ..models.stt import WordInfo
@@ -20,6 +22,7 @@ class SpeechSegment:
         heard: its text aligned with its audio.
         message: its entry in the conversation, once it has one.
         log: whether it belongs in the conversation at all.
+        on_cut: told the seconds and words that were heard, if that is not all.
     """
 
     def __init__(self, feed: TextFeed, *, log: bool = True) -> None:
@@ -27,6 +30,7 @@ class SpeechSegment:
         self.heard = HeardText()
         self.message: ChatMessage | None = None
         self.log = log
+        self.on_cut: Callable[[float, str], None] | None = None
         self.has_audio = False
         self.complete = False
         self.over = False
@@ -80,6 +84,12 @@ class SpeechSegment:
             output.push(frame)
         if self.complete:
             output.flush()
+
+    def cut(self, position: float, heard: str) -> None:
+        """It was stopped at `position` seconds, when the listener had heard these words of it."""
+        on_cut, self.on_cut = self.on_cut, None
+        if on_cut is not None:
+            on_cut(position, heard)
 
     def close(self) -> None:
         """It is over: what is still pushed goes nowhere."""

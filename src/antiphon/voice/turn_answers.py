@@ -75,10 +75,18 @@ class TurnAnswers:
 
     # -- its end ---------------------------------------------------------------------------------------------------
 
+    def words_of(self, text: str) -> str:
+        """What the machine's text says."""
+        return text
+
+    def log_turn(self, turn: CommitTurn) -> ChatMessage:
+        """Put a turn into the conversation."""
+        return self._conversation.log_user(turn.text)
+
     def commit(self, turn: CommitTurn) -> None:
         """Log the turn and answer it, after the agent's hook if it has one."""
         conversation = self._conversation
-        message = conversation.log_user(turn.text)
+        message = self.log_turn(turn)
         marks, self.marks = self.marks, {}
         if turn.spoken_end is None:
             marks = {}

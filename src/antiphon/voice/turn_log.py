@@ -11,6 +11,10 @@ from collections.abc import Iterable
 
 from ..models.chat_context import ChatContext, ChatMessage, ToolCall
 
+# Marks in `ChatMessage.extra`, for models that keep the conversation themselves.
+HEARD_BY_MODEL = "heard_by_model"  # the user said it into the model's ear
+SAID = "said"  # the application's words, not the model's
+
 
 class TurnLog:
     """The session's conversation."""
