@@ -5,16 +5,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import time
 from pathlib import Path
 
-from antiphon.sip.errors import BadRequest, ParseError
-from antiphon.sip.events import IncomingCall
-from antiphon.sip.message import parse_message
+from antiphon.sip.call import CallRequest
+from antiphon.sip.digest import Credentials
+from antiphon.sip.errors import BadRequest, CallStateError, ParseError
+from antiphon.sip.events import Answered, IncomingCall
+from antiphon.sip.headers import NameAddr
+from antiphon.sip.message import Request, parse_message
+from antiphon.sip.registration import RegistrationRequest
+from antiphon.sip.sdp import Direction
 from antiphon.sip.stream_framer import Ping, StreamFramer
-from support.sip_wire import MEDIA, Caller, Wire, respond, sdp
+from antiphon.sip.uri import address_uri
+from support.sip_wire import MEDIA, PEER, Caller, Wire, respond, sdp
 
 COUNT = int(os.environ.get("ANTIPHON_SIP_FUZZ", "5000"))
 CORPUS = Path(__file__).parent / "rfc4475"
@@ -129,6 +136,78 @@ def test_mutated_messages_do_no_harm() -> None:
     assert not wire.ua._core.dialogs
     assert not wire.timers
     assert slowest < 0.5
+
+
+def replies(request: Request, rng: random.Random) -> list[bytes]:
+    """What a peer may answer to a request of ours."""
+    digest = rng.choice(["MD5", "SHA-256", "SHA-256-sess"])
+    challenge = f'Digest realm="a", nonce="{rng.random()}", qop="auth", algorithm={digest}, stale={rng.choice(["true", "false"])}'
+    routes = {"Record_Route": "<sip:192.0.2.50;lr>, <sip:192.0.2.9;lr>"}
+    timer = {
+        "Session_Expires": "90;refresher=uac",
+        "Require": "timer",
+        "Allow": rng.choice(["UPDATE", "INVITE"]),
+    }
+    tag = rng.choice(["one", "two"])
+    choices = [
+        respond(request, 100, tag=""),
+        respond(request, 183, sdp(), tag=tag, Require="100rel", RSeq=str(rng.randint(1, 4))),
+        respond(request, 180, tag=tag),
+        respond(request, 200, sdp(), tag=tag, **routes, **timer),
+        respond(request, 200, sdp(direction="sendonly"), tag=tag),
+        respond(request, 202, tag=tag, Expires="60"),
+        respond(request, 401, WWW_Authenticate=challenge),
+        respond(request, 407, Proxy_Authenticate=challenge),
+        respond(request, 422, Min_SE="120"),
+        respond(request, 423, Min_Expires="120"),
+        respond(request, rng.choice([302, 404, 481, 486, 487, 491, 500, 603])),
+    ]
+    return [response.to_bytes() for response in rng.choices(choices, k=rng.randint(1, 3))]
+
+
+def test_mutated_responses_do_no_harm() -> None:
+    """What trunks answer to our calls, registrations, changes and transfers, garbled or in the wrong place."""
+    rng = random.Random(3261)
+    corpus = seeds()
+    wire = Wire(options={"session_expires": 90})
+    here = address_uri(f"sip:a@{PEER}")
+    secret = Credentials("u", "p")
+    answered = 0
+    for _ in range(COUNT // 10):
+        now = wire.now
+        if rng.random() < 0.7:
+            wanted = CallRequest(
+                here, NameAddr(here), MEDIA, credentials=secret, delayed_offer=rng.random() < 0.3
+            )
+            _, effects = wire.ua.place_call(wanted, now)
+        else:
+            _, effects = wire.ua.register(RegistrationRequest(here, here, secret), now)
+        wire.perform(effects)
+        for _ in range(12):
+            sent = [message for message in wire.requests() if message.method not in ("ACK", "CANCEL")]
+            for request in sent:
+                for raw in replies(request, rng):
+                    garbled = mutate(raw, rng, corpus) if rng.random() < 0.4 else raw
+                    with contextlib.suppress(ParseError, BadRequest):
+                        wire.perform(wire.ua.receive(parse_message(garbled), wire.source(), wire.now))
+            for call in wire.ua.calls:
+                with contextlib.suppress(CallStateError):
+                    match rng.randrange(6):
+                        case 0:
+                            wire.perform(wire.ua.hold(call, rng.choice(list(Direction)), wire.now))
+                        case 1:
+                            wire.perform(wire.ua.transfer(call, here, wire.now))
+                        case 2:
+                            wire.perform(wire.ua.hang_up(call, wire.now))
+            answered += sum(isinstance(event, Answered) for event in wire.happened())
+            wire.run(rng.choice([0.0, 0.1, 3.0, 20.0]))
+        wire.perform(wire.ua.leave(wire.now))
+        wire.run(150.0)
+        wire.take()
+        assert wire.ua.is_idle
+        assert not wire.ua._core.layer.clients
+        assert not wire.timers
+    assert answered > COUNT // 100
 
 
 def test_mutated_streams_are_cut_or_given_up() -> None:

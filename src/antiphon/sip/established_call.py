@@ -20,8 +20,8 @@ from .request_checks import session_body
 from .sdp import SessionDescription, parse_sdp
 from .session_timer import Refresher, SessionExpires, SessionTimer, agreed
 
-REFRESH, EXPIRE, GLARE, TRANSFER = "refresh", "expire", "glare", "transfer"
-TIMERS = (REFRESH, EXPIRE, GLARE, TRANSFER, "cancel", "accepted", "reliable")
+REFRESH, EXPIRE, GLARE, TRANSFER, CHANGE = "refresh", "expire", "glare", "transfer", "change"
+TIMERS = (REFRESH, EXPIRE, GLARE, TRANSFER, CHANGE, "cancel", "accepted", "reliable")
 
 
 # -- the call as a whole ------------------------------------------------------------------------------------------------------
@@ -60,6 +60,8 @@ def forget(core: Core, call: Call) -> None:
     for name in TIMERS:
         core.cancel_timer("call", call.handle, name)
     core.calls.pop(call.handle, None)
+    if call.change is not None:
+        call.change.abandon()
     for dialog in (call.dialog, *call.forks.values()):
         if dialog is not None and core.dialogs.get(dialog.id) is call:
             del core.dialogs[dialog.id]
@@ -173,6 +175,28 @@ def change_media(core: Core, call: Call) -> None:
         hang_up(core, call, EndCause.PEER_LOST, "the peer's address cannot be reached")
         return
     call.change = change
+    core.set_timer(("call", call.handle, CHANGE), 2 * core.options.timing.give_up)
+
+
+def _change_timed_out(core: Core, call: Call) -> None:
+    """The peer has our re-INVITE and says no more; a person may have been asked, but not for ever."""
+    change, call.change = call.change, None
+    if change is None or call.media is None:
+        return
+    change.cancel()
+    change.abandon()
+    _undo_change(core, call, 408, "No answer to the change")
+
+
+def _undo_change(core: Core, call: Call, code: int, phrase: str) -> None:
+    """What was agreed before holds; told only to who asked for a change."""
+    asked, call.wanted_change, call.refresh_wanted = call.wanted_change, None, False
+    if call.media is None:
+        return
+    call.media.abandon_offer()
+    if asked is not None:
+        call.media.local = replace(call.media.local, direction=call.direction_before)
+        core.report(MediaChangeRefused(call.handle, code, phrase))
 
 
 def _change_answered(core: Core, call: Call, response: Response) -> None:
@@ -186,6 +210,7 @@ def _change_answered(core: Core, call: Call, response: Response) -> None:
     if change is None:
         return
     call.change = None
+    core.cancel_timer("call", call.handle, CHANGE)
     media.abandon_offer()
     if call.phase is not Phase.CONFIRMED:
         return
@@ -193,15 +218,8 @@ def _change_answered(core: Core, call: Call, response: Response) -> None:
         low, high = (0.0, 2.0) if call.inbound else (2.1, 4.0)
         core.set_timer(("call", call.handle, GLARE), core.ids.between(low, high))
         return
-    was_refresh, call.refresh_wanted = call.refresh_wanted and call.wanted_change is None, False
-    if call.wanted_change is not None:
-        media.local = replace(media.local, direction=call.direction_before)
-    call.wanted_change = None
-    if _ends_dialog(core, call, response):
-        return
-    if was_refresh:
-        return  # The next refresh may fare better; else the session expires.
-    core.report(MediaChangeRefused(call.handle, response.status, response.reason))
+    if not _ends_dialog(core, call, response):
+        _undo_change(core, call, response.status, response.reason)
 
 
 def _change_accepted(core: Core, call: Call, dialog: Dialog, response: Response) -> None:
@@ -213,6 +231,7 @@ def _change_accepted(core: Core, call: Call, dialog: Dialog, response: Response)
     change, call.change = call.change, None
     if change is None:
         return
+    core.cancel_timer("call", call.handle, CHANGE)
     dialog.refresh_target(response)
     call.acks.clear()
     ack = acknowledge(core, call, dialog, change.request)
@@ -230,7 +249,7 @@ def _change_accepted(core: Core, call: Call, dialog: Dialog, response: Response)
     except (SdpError, MediaNotAcceptable) as error:
         hang_up(core, call, EndCause.MEDIA_REFUSED, str(error))
         return
-    start_session_timer(core, call, _agreed_timer(response, change.request))
+    start_session_timer(core, call, _agreed_timer(response, call.timer))
     change_media(core, call)
 
 
@@ -267,12 +286,11 @@ def _timer_headers(call: Call) -> dict[str, str]:
     return {"Session-Expires": str(SessionExpires(call.timer.interval, refresher))}
 
 
-def _agreed_timer(response: Response, request: Request) -> SessionTimer | None:
-    asked = request.headers.get("Session-Expires") or ""
+def _agreed_timer(response: Response, before: SessionTimer | None) -> SessionTimer | None:
     try:
-        return agreed(response.headers, int(asked.partition(";")[0] or 0))
-    except (FieldError, ValueError):
-        return None
+        return agreed(response.headers)
+    except FieldError:
+        return before
 
 
 def refresh_session(core: Core, call: Call) -> None:
@@ -296,11 +314,7 @@ def _refreshed(core: Core, call: Call, response: Response) -> None:
     if response.status < 300:
         if call.dialog is not None:
             call.dialog.refresh_target(response)
-        try:
-            timer = agreed(response.headers, call.timer.interval if call.timer else 0)
-        except FieldError:
-            timer = call.timer
-        start_session_timer(core, call, timer)
+        start_session_timer(core, call, _agreed_timer(response, call.timer))
     elif not _ends_dialog(core, call, response) and response.status in (405, 501):
         call.peer_allows -= {"UPDATE"}
         refresh_session(core, call)
@@ -369,3 +383,5 @@ def timer_fired(core: Core, call: Call, name: str) -> None:
             )
         case "glare":
             change_media(core, call)
+        case "change":
+            _change_timed_out(core, call)

@@ -269,7 +269,7 @@ def _accepted(core: Core, call: Call, response: Response) -> None:
         call.phase = Phase.CONFIRMED
         hang_up(core, call, EndCause.MEDIA_REFUSED, fault)
         return
-    answered(core, call, _session_timer(call, response))
+    answered(core, call, _session_timer(response))
 
 
 def _refuse_2xx(core: Core, call: Call, dialog: Dialog, key: str) -> None:
@@ -304,9 +304,8 @@ def _settle_media(core: Core, call: Call, response: Response) -> tuple[bytes, st
     return body, ""
 
 
-def _session_timer(call: Call, response: Response) -> SessionTimer | None:
-    asked = call.invite.request.headers.get("Session-Expires") if call.invite else None
+def _session_timer(response: Response) -> SessionTimer | None:
     try:
-        return agreed(response.headers, int((asked or "0").partition(";")[0]))
-    except (FieldError, ValueError):
+        return agreed(response.headers)
+    except FieldError:
         return None

@@ -103,13 +103,13 @@ def answer(headers: Headers, wanted: int) -> tuple[SessionTimer | None, SessionE
 
     Args:
         headers: of the request.
-        wanted: the interval we would have, in seconds; 0: we ask for none ourselves.
+        wanted: the interval that we ask for ourselves of peers that know timers, in seconds; 0: none.
 
     Returns:
         The timer, the Session-Expires of our 2xx, and whether it says `Require: timer`.
     """
     asked, peer_knows = read_session_expires(headers), "timer" in headers.tokens("Supported")
-    if asked is None and not wanted:
+    if asked is None and not (wanted and peer_knows):
         return None, None, False
     interval = asked.interval if asked else max(wanted, read_min_se(headers))
     interval = max(interval, MIN_SE)
@@ -121,15 +121,13 @@ def answer(headers: Headers, wanted: int) -> tuple[SessionTimer | None, SessionE
     return timer, SessionExpires(interval, refresher), refresher is Refresher.UAC
 
 
-def agreed(response: Headers, asked: int) -> SessionTimer | None:
-    """What the 2xx to a request of ours agrees on (section 7.2).
+def agreed(response: Headers) -> SessionTimer | None:
+    """What the 2xx to a request of ours agrees on, by its header fields (section 7.2); None: the session does not expire.
 
-    Args:
-        response: its headers.
-        asked: the interval that our request had; 0: it had none.
+    Raises:
+        FieldError: Session-Expires is malformed.
     """
     answered = read_session_expires(response)
     if answered is None:
-        # The peer knows no timers; if we asked for one we refresh by ourselves.
-        return SessionTimer(asked, ours=True) if asked else None
+        return None  # The peer knows no timers, so the session does not expire.
     return SessionTimer(max(answered.interval, MIN_SE), ours=answered.refresher is not Refresher.UAS)

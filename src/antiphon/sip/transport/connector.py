@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 5.0
 LOOKUP_SECONDS = 5.0
+HANDSHAKE_SECONDS = 5.0
 _CACHED_SECONDS = 30.0
 TlsContexts = Callable[[str], ssl.SSLContext]
 TlsNames = Callable[[str], str]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 import ssl
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
@@ -27,7 +28,7 @@ from ..registration import RegistrationRequest
 from ..sdp import Direction
 from ..uri import Uri
 from ..user_agent import UserAgent
-from .connector import Connector, Resolver, TlsContexts, TlsNames, is_address
+from .connector import HANDSHAKE_SECONDS, Connector, Resolver, TlsContexts, TlsNames, is_address
 from .stream import StreamConnection
 from .udp import UdpSocket
 
@@ -45,6 +46,7 @@ class Listener:
     Attributes:
         transport: `UDP`, `TCP` or `TLS`.
         port: 0: any free one.
+        host: an IP address; `0.0.0.0` or `::` for all.
         advertised: host and port that peers are told, if they differ, as behind a NAT; port 0: the one listened on.
         tls: certificate and key, for TLS.
     """
@@ -125,9 +127,9 @@ class SipEndpoint:
     async def _listen(self, listener: Listener) -> None:
         name = listener.transport.upper()
         if name == "UDP":
-            socket = await UdpSocket.bind(listener.host, listener.port, self._datagram)
-            self._udp.append(socket)
-            host, port = socket.address
+            bound = await UdpSocket.bind(listener.host, listener.port, self._datagram)
+            self._udp.append(bound)
+            host, port = bound.address
         else:
             if name == "TLS" and listener.tls is None:
                 raise OSError(
@@ -138,11 +140,12 @@ class SipEndpoint:
                 listener.host,
                 listener.port,
                 ssl=listener.tls if name == "TLS" else None,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS if name == "TLS" else None,
                 backlog=512,
             )
             self._servers.append(server)
             host, port = server.sockets[0].getsockname()[:2]
-        told = listener.advertised or (host, 0)
+        told = listener.advertised or (_own_address(host), 0)
         self.addresses.setdefault(name, (told[0], told[1] or port))
 
     # -- what the user asks for ----------------------------------------------------------------------------------------------
@@ -239,8 +242,8 @@ class SipEndpoint:
         for server in self._servers:
             server.close()
         await self._connector.aclose()
-        for socket in self._udp:
-            await socket.aclose()
+        for bound in self._udp:
+            await bound.aclose()
 
     # -- from the wire -------------------------------------------------------------------------------------------------------
 
@@ -356,8 +359,8 @@ class SipEndpoint:
 
     def _send_datagram(self, send: Send, host: str) -> None:
         self.admission.learn(host, self._loop.time())
-        socket = next((one for one in self._udp if (":" in one.address[0]) == (":" in host)), None)
-        if socket is None or not socket.send(send.data, host, send.hop.port):
+        bound = next((one for one in self._udp if (":" in one.address[0]) == (":" in host)), None)
+        if bound is None or not bound.send(send.data, host, send.hop.port):
             self._failed(send)
 
     async def _look_up_and_send(self, send: Send) -> None:
@@ -387,6 +390,19 @@ class SipEndpoint:
         task = self._loop.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _own_address(host: str) -> str:
+    """The address to tell peers: that of a listener, or where it listens on all, the one that leads to the internet."""
+    if host not in ("0.0.0.0", "::"):
+        return host
+    family, outside = (socket.AF_INET6, "2001:db8::1") if ":" in host else (socket.AF_INET, "192.0.2.1")
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((outside, 9))  # Looks the route up; nothing is sent.
+        except OSError:
+            return "::1" if ":" in host else "127.0.0.1"
+        return str(probe.getsockname()[0])
 
 
 def _default_tls(host: str) -> ssl.SSLContext:
