@@ -56,8 +56,14 @@ _FRAMEWORK_ERRORS = {
 
 def _methods(app: FastAPI, request: Request) -> set[str]:
     """What this path answers to. The framework names the methods of one route only, and each route has its own."""
-    matching = (route for route in _flat(app.routes) if route.matches(request.scope)[0] is not Match.NONE)
-    return {method for route in matching for method in getattr(route, "methods", None) or ()}
+    matching = [route for route in _flat(app.routes) if route.matches(request.scope)[0] is not Match.NONE]
+    path = getattr(matching[0], "path", None) if matching else None
+    return {
+        method
+        for route in matching
+        if getattr(route, "path", None) == path
+        for method in getattr(route, "methods", None) or ()
+    }
 
 
 def _flat(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:

@@ -70,12 +70,12 @@ class Api:
 def rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., AbstractAsyncContextManager[Api]]:
     """`async with rest(**services) as api`: the interface of a new store, and a key that may do everything."""
     import httpx
-    from fastapi import FastAPI
 
-    from antiphon.server import problems
+    from antiphon.rooms.local import LocalRooms
+    from antiphon.server import ServerSettings, create_app
     from antiphon.server.api_keys import create_key
+    from antiphon.server.platform.stored_assistants import StoredAssistants
     from antiphon.server.rest import RestServices, install_rest
-    from antiphon.server.security_headers import SecurityHeaders
     from antiphon.store import open_store
 
     monkeypatch.setenv("ANTIPHON_SECRET_KEY", SECRET_KEY)
@@ -83,9 +83,7 @@ def rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Abstr
     @asynccontextmanager
     async def opened(**services: Any) -> AsyncIterator[Api]:
         async with open_store(f"sqlite:{tmp_path / 'rest.db'}") as store:
-            app = FastAPI(title="Antiphon", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
-            problems.install(app)
-            app.add_middleware(SecurityHeaders)
+            app = create_app(ServerSettings(), StoredAssistants(store, None), LocalRooms())
             state = install_rest(app, RestServices(store, **services))
             key, _ = await create_key(store, "test", ["*"])
             transport = httpx.ASGITransport(app, client=("192.0.2.1", 5000))

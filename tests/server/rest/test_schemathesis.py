@@ -89,11 +89,12 @@ class Server:
 
     async def _serve(self) -> None:
         import uvicorn
-        from fastapi import FastAPI
 
-        from antiphon.server import problems
+        from antiphon.rooms.local import LocalRooms
+        from antiphon.server import ServerSettings, create_app
         from antiphon.server.api_keys import create_key
         from antiphon.server.auth import Authenticator
+        from antiphon.server.platform.stored_assistants import StoredAssistants
         from antiphon.server.rest import EventStreams, RestServices, install_rest
         from antiphon.store import Keyring, open_store
 
@@ -103,8 +104,8 @@ class Server:
         async with open_store(self._address, keyring=Keyring([bytes(range(32))])) as store:
             self.key, _ = await create_key(store, "fuzz", ["*"])
             await _fill(store)
-            app = FastAPI(title="Antiphon", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
-            problems.install(app)
+            settings = ServerSettings(tokens_per_minute=1e9, token_burst=10**9)
+            app = create_app(settings, StoredAssistants(store, None), LocalRooms())
             state = install_rest(app, RestServices(store, metrics=metrics))
             # So many wrong keys on purpose.
             state.authenticator = Authenticator(store, per_minute=1e9, burst=10**9)

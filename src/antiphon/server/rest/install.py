@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from ..auth import Authenticator
 from . import (
     assistants,
+    browser_calls,
     call_events,
     calls,
     context_strategies,
@@ -62,5 +63,5 @@ def install_rest(app: FastAPI, services: RestServices) -> RestState:
     errors.install(app)
     for module in _ROUTES:
         app.include_router(module.router)
-    openapi.install(app, services.public_url)
+    openapi.install(app, services.public_url, [browser_calls.add])
     return state

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -44,6 +44,7 @@ TAGS = {
     "calls": "Calls: place, watch, steer, read.",
     "keys": "API keys.",
     "webhook_deliveries": "Webhooks on their way, and those that did not arrive.",
+    "browser": "Calls from browsers.",
     "operation": "For those who run the server.",
 }
 
@@ -190,19 +191,58 @@ def operation(
     }
 
 
-def install(app: FastAPI, public_url: str) -> None:
-    """Have `app.openapi()` give the whole document."""
+def describe(
+    document: dict[str, Any],
+    place: tuple[str, str],
+    *,
+    tag: str,
+    operation_id: str,
+    summary: str,
+    answer: Answer,
+    body: Body | None = None,
+    problems: Sequence[int] = (),
+    query: Mapping[str, tuple[str, Any]] | None = None,
+    security: str | None = None,
+) -> None:
+    """Say of a route of another module what `operation` says of those here, if the document has it.
+
+    Args:
+        place: path and method.
+        query: descriptions and examples of its parameters.
+        security: the scheme that it needs.
+    """
+    path, method = place
+    shown = document["paths"].get(path, {}).get(method)
+    if shown is None:
+        return
+    shown |= {"tags": [tag], "operationId": operation_id, "summary": summary}
+    shown["responses"] = {
+        str(answer.status): _answer(answer),
+        **{str(status): _problem(status) for status in problems},
+    }
+    if body is not None:
+        shown["requestBody"] = _body(body)
+    for parameter in shown.get("parameters", ()):
+        parameter["description"], parameter["example"] = (query or {})[parameter["name"]]
+    if security is not None:
+        shown["security"] = [{security: []}]
+
+
+def install(app: FastAPI, public_url: str, more: Sequence[Callable[[dict[str, Any]], None]] = ()) -> None:
+    """Have `app.openapi()` give the whole document; `more` as for `build`."""
 
     def openapi() -> dict[str, Any]:
         if not app.openapi_schema:
-            app.openapi_schema = build(app, public_url)
+            app.openapi_schema = build(app, public_url, more)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def build(app: FastAPI, public_url: str) -> dict[str, Any]:
-    """The document. The routes that are not of REST are in it as the framework sees them."""
+def build(
+    app: FastAPI, public_url: str, more: Sequence[Callable[[dict[str, Any]], None]] = ()
+) -> dict[str, Any]:
+    """The document; `more` describe routes of other modules in it."""
     document = get_openapi(
         title=app.title,
         version=app.version,
@@ -212,6 +252,8 @@ def build(app: FastAPI, public_url: str) -> dict[str, Any]:
         tags=[{"name": name, "description": text} for name, text in TAGS.items()],
         servers=[{"url": public_url.rstrip("/")}] if public_url else None,
     )
+    for add in more:
+        add(document)
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     _, definitions = models_json_schema(
@@ -228,7 +270,13 @@ def build(app: FastAPI, public_url: str) -> dict[str, Any]:
             "bearerFormat": "ak_…",
             "description": "An API key, as `antiphon keys create` or `POST /keys` makes it. "
             "`x-required-scope` of a route is the scope that it needs.",
-        }
+        },
+        "call_token": {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "JWT",
+            "description": "The token of `GET /api/get_token`.",
+        },
     }
     return document
 

@@ -71,7 +71,7 @@ async def _read_json(request: Request) -> dict[str, Any]:
             raise Problem(413, "too_large", f"An offer may have {MAX_BODY // 1024} KiB at most.")
     try:
         content = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Problem(400, "invalid_json", "The body is not JSON.") from error
     if not isinstance(content, dict):
         raise Problem(400, "invalid_json", "The body must be a JSON object.")

@@ -114,7 +114,7 @@ def _checked_variables(text: str, *, private: bool) -> str:
         raise Problem(422, "invalid_request", f"variables may have {MOST_VARIABLES} characters at most")
     try:
         values = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Problem(422, "invalid_request", f"variables is not JSON: {error}") from None
     if not isinstance(values, dict):
         raise Problem(422, "invalid_request", "variables must be a JSON object")
