@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import wave
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -189,9 +190,61 @@ def test_talking_over_the_answer_stops_it(address: str, speak: Callable[..., Pat
     assert stopped - onset < 0.6 + 0.2
 
 
+def test_an_assistant_made_over_rest_is_chosen_and_talked_with(
+    speak: Callable[..., Path], tmp_path: Path
+) -> None:
+    import httpx
+
+    from support.platform_process import running
+
+    store = f"sqlite:{tmp_path / 'store.db'}"
+    command = [sys.executable, "-m", "antiphon", "keys", "create", "--name", "test", "--store", store]
+    key = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
+    desk = {
+        "name": "Reception",
+        "description": "Answers for the bank around the corner.",
+        "prompt": "You are at the reception.",
+        "public": True,
+        "examples": ["When are you open?"],
+        "stt": {"provider": "local", "model": "moonshine-tiny"},
+        "llm": {"provider": "local", "model": "scripted:bank"},
+        "tts": {"provider": "local", "model": "espeak"},
+    }
+    balance = {
+        "name": "get_balance",
+        "description": "Look up how much money is in an account.",
+        "function": {"name": "bank/get_balance"},
+    }
+    question = samples_of(speak("How much money do I have in my savings account?", lead=0.0, tail=0.0))
+    recording = microphone(tmp_path / "question.wav", [GREETING, question, 20.0])
+    with (
+        running("--port", "0", "--store", store, folder=tmp_path) as served,
+        httpx.Client(base_url=served.url, headers={"Authorization": f"Bearer {key}"}, timeout=20) as client,
+    ):
+        tool = client.post("/tools", json=balance).json()["id"]
+        first = client.post("/assistants", json={**desk, "name": "First"})
+        second = client.post("/assistants", json={**desk, "tools": [tool]})
+        assert (first.status_code, second.status_code) == (201, 201), second.text
+        with browser_page(f"{served.url}/?agent=Reception", recording) as page:
+            page.get_by_text("Answers for the bank around the corner.").wait_for(timeout=10_000)
+            page.get_by_text("eight thousand four hundred dollars").first.wait_for(timeout=40_000)
+            assert "get_balance" in page.inner_text("body")
+        query = {"assistant_id": second.json()["id"]}
+        for _ in range(200):
+            (call,) = client.get("/calls", params=query).json()["items"]
+            if call["status"] == "completed":
+                break
+            time.sleep(0.1)
+        assert (call["status"], call["end_reason"]) == ("completed", "caller_hangup")
+        transcript = client.get(f"/calls/{call['id']}/transcript").json()["items"]
+        spoken = [entry["text"] for entry in transcript if entry["role"] == "user"]
+        assert any("savings" in text.lower() for text in spoken)
+        assert call["metrics"]["turns"]
+        assert client.get(f"/calls/{call['id']}/recording").content[:4] == b"OggS"
+
+
 def test_a_tab_that_is_closed_in_the_middle_of_a_reply_ends_its_call(address: str, tmp_path: Path) -> None:
     import json
-    import time
     from urllib.request import urlopen
 
     def calls() -> int:

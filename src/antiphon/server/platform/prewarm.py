@@ -25,7 +25,7 @@ async def prewarm(store: Store) -> None:
     """Load the models of all stored assistants, each once. What cannot be loaded is logged: its calls say why."""
     try:
         async with asyncio.timeout(DEADLINE):
-            await asyncio.to_thread(_load_voice_activity)
+            await _load_voice_activity()
             for kind, choice in await _choices(store):
                 await _load(kind, choice)
     except TimeoutError:
@@ -60,8 +60,9 @@ async def _load(kind: str, choice: ModelChoice) -> None:
         logger.warning("%s %s cannot be used: %s", kind, choice.registry_name, error)
 
 
-def _load_voice_activity() -> None:
+async def _load_voice_activity() -> None:
     try:
-        resolve_vad(VOICE_ACTIVITY)
+        detector = await asyncio.to_thread(resolve_vad, VOICE_ACTIVITY)
+        await detector.prewarm()
     except AntiphonError as error:
         logger.warning("calls cannot be taken: %s", error)
