@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytestmark = pytest.mark.needs("aiosqlite", "fastapi", "httpx", "jsonschema_rs")
 
+ROOT = Path(__file__).parents[3]
 METHODS = ("get", "post", "patch", "delete", "put")
 # Those that anybody may ask, or that take another kind of bearer.
 WITHOUT_A_KEY = (
@@ -157,3 +160,17 @@ def test_examples_of_requests_are_accepted(document: dict[str, Any], rest: Any, 
                         assert response.status_code == 200, (path, title, response.text)
 
     run_clean(scenario())
+
+
+def test_the_page_names_all_routes_and_all_errors(document: dict[str, Any]) -> None:
+    page = (ROOT / "docs" / "rest.md").read_text()
+    for path in document["paths"]:
+        start = "/" + path.split("/")[1]
+        assert start in page, path
+        assert path.endswith("}") or path.rsplit("/", 1)[-1] in page, path
+    sources = [*(ROOT / "src/antiphon/server/rest").glob("*.py"), ROOT / "src/antiphon/server/auth.py"]
+    codes = {
+        code for source in sources for code in re.findall(r'Problem\(\s*\d{3},\s*"(\w+)"', source.read_text())
+    }
+    assert len(codes) > 15
+    assert {code for code in codes if f"`{code}`" not in page} == set()
