@@ -16,7 +16,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from antiphon.sip.call import CallRequest
-from antiphon.sip.core import UserAgentOptions
 from antiphon.sip.effects import CancelTimer, Effect, Report, Send, SetTimer, Source, TimerKey
 from antiphon.sip.errors import CallStateError
 from antiphon.sip.events import Ended, IncomingCall, MediaChanged, Rejected, TransferRequested
@@ -25,6 +24,7 @@ from antiphon.sip.ids import Ids
 from antiphon.sip.message import parse_message
 from antiphon.sip.offer_answer import LocalMedia
 from antiphon.sip.sdp import Direction
+from antiphon.sip.stack import UserAgentOptions
 from antiphon.sip.uri import address_uri
 from antiphon.sip.user_agent import UserAgent
 
@@ -159,11 +159,11 @@ def check(network: Network) -> None:
         ends = Counter(event.call for event in side.events if isinstance(event, Ended | Rejected))
         assert set(ends) == side.calls
         assert set(ends.values()) <= {1}
-        core = side.ua._core
+        stack = side.ua._stack
         assert side.ua.is_idle
-        assert not core.layer.clients
-        assert not core.layer.servers
-        assert not core.dialogs
+        assert not stack.layer.clients
+        assert not stack.layer.servers
+        assert not stack.dialogs
         assert not side.timers
         for call in side.calls:
             of_call = [event for event in side.events if getattr(event, "call", None) == call]

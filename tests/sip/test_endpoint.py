@@ -15,7 +15,6 @@ import pytest
 
 from antiphon.sip.admission import Admission
 from antiphon.sip.call import CallRequest
-from antiphon.sip.core import UserAgentOptions
 from antiphon.sip.events import (
     Answered,
     EndCause,
@@ -28,6 +27,7 @@ from antiphon.sip.events import (
 )
 from antiphon.sip.headers import NameAddr
 from antiphon.sip.offer_answer import LocalMedia
+from antiphon.sip.stack import UserAgentOptions
 from antiphon.sip.transport import Listener, SipEndpoint
 from antiphon.sip.uri import SipUri, address_uri
 
@@ -341,7 +341,7 @@ def test_nothing_is_left_after_many_calls() -> None:
                     await asyncio.sleep(0.01)  # the last 200 to a BYE
             for phone in (caller, callee):
                 assert phone.endpoint.user_agent.calls == []
-                assert phone.endpoint.user_agent._core.dialogs == {}
+                assert phone.endpoint.user_agent._stack.dialogs == {}
                 assert phone.endpoint._tasks == set()
                 assert not any(key[0] == "call" for key in phone.endpoint._timers)
 

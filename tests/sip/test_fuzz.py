@@ -129,11 +129,11 @@ def test_mutated_messages_do_no_harm() -> None:
     for call in wire.ua.calls:
         wire.perform(wire.ua.hang_up(call, wire.now))
     wire.run(200.0)
-    layer = wire.ua._core.layer
+    layer = wire.ua._stack.layer
     assert not wire.ua.calls
     assert not layer.clients
     assert not layer.servers
-    assert not wire.ua._core.dialogs
+    assert not wire.ua._stack.dialogs
     assert not wire.timers
     assert slowest < 0.5
 
@@ -205,7 +205,7 @@ def test_mutated_responses_do_no_harm() -> None:
         wire.run(150.0)
         wire.take()
         assert wire.ua.is_idle
-        assert not wire.ua._core.layer.clients
+        assert not wire.ua._stack.layer.clients
         assert not wire.timers
     assert answered > COUNT // 100
 

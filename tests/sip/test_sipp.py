@@ -14,7 +14,6 @@ import pytest
 
 from antiphon.sip.admission import Admission
 from antiphon.sip.call import CallRequest
-from antiphon.sip.core import UserAgentOptions
 from antiphon.sip.events import (
     Answered,
     DigitReceived,
@@ -27,6 +26,7 @@ from antiphon.sip.events import (
 )
 from antiphon.sip.headers import NameAddr
 from antiphon.sip.offer_answer import LocalMedia
+from antiphon.sip.stack import UserAgentOptions
 from antiphon.sip.transport import Listener, SipEndpoint
 from antiphon.sip.uri import SipUri, address_uri
 
@@ -375,7 +375,7 @@ def test_200_calls_at_10_a_second_leave_nothing_behind(tmp_path: Path) -> None:
             assert [event.cause for event in ended] == [EndCause.PEER_HUNG_UP] * 200
             agent = service.endpoint.user_agent
             assert agent.is_idle
-            assert not agent._core.dialogs
+            assert not agent._stack.dialogs
             assert not service.endpoint._tasks
             assert not any(key[0] == "call" for key in service.endpoint._timers)
 

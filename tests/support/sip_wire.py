@@ -9,12 +9,12 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
-from antiphon.sip.core import UserAgentOptions
 from antiphon.sip.effects import CancelTimer, Effect, Report, Send, SetTimer, Source, TimerKey
 from antiphon.sip.errors import ParseError
 from antiphon.sip.ids import Ids
 from antiphon.sip.message import Message, Request, Response, parse_message
 from antiphon.sip.offer_answer import LocalMedia
+from antiphon.sip.stack import UserAgentOptions
 from antiphon.sip.user_agent import UserAgent
 
 HERE = {"UDP": ("192.0.2.1", 5060), "TCP": ("192.0.2.1", 5060)}

@@ -23,10 +23,10 @@ from antiphon.rtp.stream import RtpStream, StreamSettings
 from antiphon.sip import events as sip
 from antiphon.sip.admission import Admission
 from antiphon.sip.call import CallRequest
-from antiphon.sip.core import UserAgentOptions
 from antiphon.sip.effects import Hop
 from antiphon.sip.headers import NameAddr
 from antiphon.sip.offer_answer import LocalMedia, NegotiatedMedia, Srtp
+from antiphon.sip.stack import UserAgentOptions
 from antiphon.sip.transport.endpoint import Listener, SipEndpoint
 from antiphon.sip.uri import address_uri
 

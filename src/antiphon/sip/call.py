@@ -19,7 +19,7 @@ from .transaction_layer import ServerTransaction
 from .uri import Uri
 
 if TYPE_CHECKING:
-    from .core import ClientRequest
+    from .stack import ClientRequest
 
 
 class Phase(StrEnum):

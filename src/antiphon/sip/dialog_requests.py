@@ -9,7 +9,6 @@ import re
 
 from . import incoming_call, transfer
 from .call import Call, Phase
-from .core import ACCEPTED_BODIES, Core
 from .dialog import Order
 from .effects import Source
 from .errors import FieldError, MediaNotAcceptable, SdpError
@@ -17,6 +16,7 @@ from .established_call import finish, read_session, report_media, start_session_
 from .events import DigitReceived, EndCause
 from .request_checks import content_type
 from .session_timer import answer, too_brief
+from .stack import ACCEPTED_BODIES, Stack
 from .transaction_layer import ServerTransaction
 
 _SIGNAL = re.compile(rb"(?im)^[ \t]*signal[ \t]*=[ \t]*([0-9A-Da-d*#]|1[0-5])[ \t]*\r?$")
@@ -30,46 +30,46 @@ def comes_from_peer(call: Call, source: Source) -> bool:
     return source.host in call.peers or bool(call.trunk and call.trunk == source.trunk)
 
 
-def receive(core: Core, call: Call, server: ServerTransaction, source: Source) -> None:
+def receive(stack: Stack, call: Call, server: ServerTransaction, source: Source) -> None:
     """A request that belongs to the call's dialog and makes sense by itself; not an ACK, nor a CANCEL."""
     request = server.request
     dialog = call.dialog
     if dialog is None or (request.call_id, request.to.tag, request.from_.tag) != dialog.id:
-        core.respond(server, 481)
+        stack.respond(server, 481)
         return
     if not comes_from_peer(call, source):
-        core.respond(server, 481)
+        stack.respond(server, 481)
         return
     if dialog.order_of(request) is Order.OLD:
-        core.respond(server, 500, "Out of Order")
+        stack.respond(server, 500, "Out of Order")
         return
     if request.method != "BYE" and (call.is_over or call.leave_after_ack):
-        core.respond(server, 481)  # We have hung up.
+        stack.respond(server, 481)  # We have hung up.
         return
     match request.method:
         case "BYE":
-            _bye(core, call, server)
+            _bye(stack, call, server)
         case "INVITE" | "UPDATE":
-            _offer(core, call, server)
+            _offer(stack, call, server)
         case "INFO":
-            _info(core, call, server)
+            _info(stack, call, server)
         case "PRACK":
-            incoming_call.provisional_acknowledged(core, call, server)
+            incoming_call.provisional_acknowledged(stack, call, server)
         case "NOTIFY":
-            transfer.notified(core, call, server)
+            transfer.notified(stack, call, server)
         case "REFER":
-            transfer.asked(core, call, server)
+            transfer.asked(stack, call, server)
         case "OPTIONS":
-            options(core, server)
+            options(stack, server)
 
 
-def options(core: Core, server: ServerTransaction) -> None:
+def options(stack: Stack, server: ServerTransaction) -> None:
     """Say what we can (RFC 3261 section 11.2)."""
-    core.respond(
+    stack.respond(
         server,
         200,
         headers={
-            "Allow": ", ".join(core.options.methods),
+            "Allow": ", ".join(stack.options.methods),
             "Accept": ACCEPTED_BODIES,
             "Accept-Encoding": "identity",
             "Accept-Language": "en",
@@ -78,11 +78,11 @@ def options(core: Core, server: ServerTransaction) -> None:
     )
 
 
-def _bye(core: Core, call: Call, server: ServerTransaction) -> None:
-    core.respond(server, 200)
+def _bye(stack: Stack, call: Call, server: ServerTransaction) -> None:
+    stack.respond(server, 200)
     if call.phase is Phase.INCOMING and call.server is not None:
-        core.respond(call.server, 487)
-        finish(core, call, EndCause.CANCELLED)
+        stack.respond(call.server, 487)
+        finish(stack, call, EndCause.CANCELLED)
         return
     if call.phase is Phase.CALLING and call.invite is not None:
         return  # An early dialog ended; the INVITE itself goes on (RFC 3261 section 15.1.2).
@@ -91,41 +91,41 @@ def _bye(core: Core, call: Call, server: ServerTransaction) -> None:
     if call.change is not None:
         call.change.cancel()
     if call.leave_after_ack:
-        finish(core, call, None)
+        finish(stack, call, None)
         return
     reason = server.request.headers.get("Reason") or ""
-    finish(core, call, EndCause.PEER_HUNG_UP, reason)
+    finish(stack, call, EndCause.PEER_HUNG_UP, reason)
 
 
-def _offer(core: Core, call: Call, server: ServerTransaction) -> None:
+def _offer(stack: Stack, call: Call, server: ServerTransaction) -> None:
     """A re-INVITE or UPDATE, with or without an offer (RFC 3261 section 14.2, RFC 3311 section 5.2)."""
     request = server.request
     invite = request.method == "INVITE"
     if call.change is not None and (invite or request.body):
-        core.respond(server, 491)
+        stack.respond(server, 491)
         return
     if (
         call.pending_ack is not None
         and (call.pending_ack.has_offer or call.phase is Phase.ACCEPTED)
         and (invite or request.body)
     ):
-        core.respond(server, 491)
+        stack.respond(server, 491)
         return
     early = call.phase in (Phase.INCOMING, Phase.CALLING, Phase.CANCELLING)
     if early and (invite or request.body) and (invite or not _is_settled_early(call)):
-        core.respond(server, 500, headers={"Retry-After": str(int(core.ids.between(0, 10)))})
+        stack.respond(server, 500, headers={"Retry-After": str(int(stack.ids.between(0, 10)))})
         return
     try:
-        if too_brief(request.headers, core.options.min_se):
-            core.respond(server, 422, headers={"Min-SE": str(core.options.min_se)})
+        if too_brief(request.headers, stack.options.min_se):
+            stack.respond(server, 422, headers={"Min-SE": str(stack.options.min_se)})
             return
-        _accept_offer(core, call, server, invite)
+        _accept_offer(stack, call, server, invite)
     except SdpError:
-        core.respond(server, 400, "Bad Session Description")
+        stack.respond(server, 400, "Bad Session Description")
     except FieldError as error:
-        core.respond(server, 400, str(error))
+        stack.respond(server, 400, str(error))
     except MediaNotAcceptable as error:
-        core.respond(server, 488, headers={"Warning": f'305 {core.options.name} "{error}"'})
+        stack.respond(server, 488, headers={"Warning": f'305 {stack.options.name} "{error}"'})
 
 
 def _is_settled_early(call: Call) -> bool:
@@ -134,7 +134,7 @@ def _is_settled_early(call: Call) -> bool:
     return call.media is not None and settled and (call.media_agreed or not call.media.offering)
 
 
-def _accept_offer(core: Core, call: Call, server: ServerTransaction, invite: bool) -> None:
+def _accept_offer(stack: Stack, call: Call, server: ServerTransaction, invite: bool) -> None:
     request = server.request
     session = read_session(request)
     body, has_offer, agreed = b"", False, None
@@ -145,26 +145,30 @@ def _accept_offer(core: Core, call: Call, server: ServerTransaction, invite: boo
     timer, expires, require = answer(request.headers, call.timer.interval if call.timer else 0)
     if call.dialog is not None:
         call.dialog.refresh_target(request)
-    contact = core.contact(call.transport, call.user, secure=call.secure)
-    fields = {"Contact": str(contact), "Allow": ", ".join(core.options.methods), "Supported": "100rel, timer"}
+    contact = stack.contact(call.transport, call.user, secure=call.secure)
+    fields = {
+        "Contact": str(contact),
+        "Allow": ", ".join(stack.options.methods),
+        "Supported": "100rel, timer",
+    }
     if expires is not None:
         fields["Session-Expires"] = str(expires)
     if require:
         fields["Require"] = "timer"
-    response = core.respond(server, 200, headers=fields, body=body)
+    response = stack.respond(server, 200, headers=fields, body=body)
     if invite:
-        incoming_call.await_ack(core, call, server, response, has_offer=has_offer)
+        incoming_call.await_ack(stack, call, server, response, has_offer=has_offer)
     if timer is not None and call.phase is Phase.CONFIRMED:
-        start_session_timer(core, call, timer)
+        start_session_timer(stack, call, timer)
     if agreed is not None:
-        report_media(core, call, agreed)
+        report_media(stack, call, agreed)
 
 
-def _info(core: Core, call: Call, server: ServerTransaction) -> None:
+def _info(stack: Stack, call: Call, server: ServerTransaction) -> None:
     """Digits as `application/dtmf-relay` or `application/dtmf`; an INFO without a body shows that the peer is there."""
     request = server.request
     if not request.body:
-        core.respond(server, 200)
+        stack.respond(server, 200)
         return
     if content_type(request) == "application/dtmf-relay":
         match = _SIGNAL.search(request.body)
@@ -173,11 +177,11 @@ def _info(core: Core, call: Call, server: ServerTransaction) -> None:
     else:
         match, duration = _BARE_DIGIT.match(request.body) or _SIGNAL.search(request.body), _DEFAULT_DURATION
     if match is None:
-        core.respond(server, 400, "No Digit")
+        stack.respond(server, 400, "No Digit")
         return
-    core.respond(server, 200)
+    stack.respond(server, 200)
     text = match[1].decode().upper()
     if len(text) == 2:
         text = "*#ABCD"[int(text) - 10]
     if call.phase in (Phase.CONFIRMED, Phase.ACCEPTED):
-        core.report(DigitReceived(call.handle, text, duration))
+        stack.report(DigitReceived(call.handle, text, duration))

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from .call import Call, Phase, TransferState
-from .core import ClientRequest, Core
 from .dialog import Dialog
 from .effects import Hop
 from .errors import FieldError, MediaNotAcceptable, SdpError
@@ -19,6 +18,7 @@ from .offer_answer import NegotiatedMedia
 from .request_checks import session_body
 from .sdp import SessionDescription, parse_sdp
 from .session_timer import Refresher, SessionExpires, SessionTimer, agreed
+from .stack import ClientRequest, Stack
 
 REFRESH, EXPIRE, GLARE, TRANSFER, CHANGE = "refresh", "expire", "glare", "transfer", "change"
 TIMERS = (REFRESH, EXPIRE, GLARE, TRANSFER, CHANGE, "cancel", "accepted", "reliable")
@@ -27,17 +27,17 @@ TIMERS = (REFRESH, EXPIRE, GLARE, TRANSFER, CHANGE, "cancel", "accepted", "relia
 # -- the call as a whole ------------------------------------------------------------------------------------------------------
 
 
-def enter_dialog(core: Core, call: Call, dialog: Dialog) -> None:
+def enter_dialog(stack: Stack, call: Call, dialog: Dialog) -> None:
     """Make a dialog the one of the call."""
     call.dialog = dialog
-    core.dialogs[dialog.id] = call
+    stack.dialogs[dialog.id] = call
     for uri in (dialog.target, *(entry.uri for entry in dialog.route_set)):
         host = getattr(uri, "host", "")
         if host:
             call.peers.add(host.strip("[]"))
 
 
-def finish(core: Core, call: Call, cause: EndCause | None, detail: str = "") -> None:
+def finish(stack: Stack, call: Call, cause: EndCause | None, detail: str = "") -> None:
     """The call is over, as far as its user is concerned; reported unless it was before.
 
     Args:
@@ -48,23 +48,23 @@ def finish(core: Core, call: Call, cause: EndCause | None, detail: str = "") -> 
     reported = call.phase is Phase.LEAVING
     call.phase = Phase.OVER
     if call.transfer is TransferState.ACCEPTED and cause is EndCause.PEER_HUNG_UP:
-        core.report(TransferSucceeded(call.handle))
+        stack.report(TransferSucceeded(call.handle))
         cause = EndCause.TRANSFERRED
-    forget(core, call)
+    forget(stack, call)
     if cause is not None and not reported:
-        core.report(Ended(call.handle, cause, detail))
+        stack.report(Ended(call.handle, cause, detail))
 
 
-def forget(core: Core, call: Call) -> None:
+def forget(stack: Stack, call: Call) -> None:
     """Free what the call holds; its transactions end by themselves."""
     for name in TIMERS:
-        core.cancel_timer("call", call.handle, name)
-    core.calls.pop(call.handle, None)
+        stack.cancel_timer("call", call.handle, name)
+    stack.calls.pop(call.handle, None)
     if call.change is not None:
         call.change.abandon()
     for dialog in (call.dialog, *call.forks.values()):
-        if dialog is not None and core.dialogs.get(dialog.id) is call:
-            del core.dialogs[dialog.id]
+        if dialog is not None and stack.dialogs.get(dialog.id) is call:
+            del stack.dialogs[dialog.id]
 
 
 def hop_of_dialog(call: Call, dialog: Dialog) -> Hop:
@@ -80,7 +80,7 @@ def hop_of_dialog(call: Call, dialog: Dialog) -> Hop:
 
 
 def send_in_dialog(
-    core: Core,
+    stack: Stack,
     call: Call,
     method: str,
     on_response: Callable[[Response], None],
@@ -100,19 +100,19 @@ def send_in_dialog(
         return None
     request = dialog.request(method)
     if method in ("INVITE", "UPDATE", "REFER"):
-        request.headers.add("Contact", str(core.contact(hop.transport, call.user, secure=call.secure)))
+        request.headers.add("Contact", str(stack.contact(hop.transport, call.user, secure=call.secure)))
     if method in ("INVITE", "UPDATE"):
-        core.add_capabilities(request)
+        stack.add_capabilities(request)
     for name, value in (headers or {}).items():
         request.headers.add(name, value)
     if body:
         request.headers.add("Content-Type", content_type)
         request.body = body
-    return core.send_request(request, hop, on_response, renumber=dialog.next_cseq, digest=call.digest)
+    return stack.send_request(request, hop, on_response, renumber=dialog.next_cseq, digest=call.digest)
 
 
 def acknowledge(
-    core: Core, call: Call, dialog: Dialog, invite: Request, body: bytes = b""
+    stack: Stack, call: Call, dialog: Dialog, invite: Request, body: bytes = b""
 ) -> tuple[Hop, bytes] | None:
     """Send the ACK to a 2xx (RFC 3261 section 13.2.2.4); returns it, for when the 2xx comes again."""
     try:
@@ -124,7 +124,7 @@ def acknowledge(
     if body:
         ack.headers.add("Content-Type", "application/sdp")
         ack.body = body
-    return hop, core.send_ack(ack, hop)
+    return hop, stack.send_ack(ack, hop)
 
 
 # -- media ---------------------------------------------------------------------------------------------------------------------
@@ -145,14 +145,14 @@ def read_session(message: Request | Response) -> SessionDescription | None:
     return parse_sdp(body) if body else None
 
 
-def report_media(core: Core, call: Call, media: NegotiatedMedia) -> None:
+def report_media(stack: Stack, call: Call, media: NegotiatedMedia) -> None:
     """Tell the user what was agreed on, if it is news."""
     if media != call.reported:
         call.reported = media
-        core.report(MediaChanged(call.handle, media))
+        stack.report(MediaChanged(call.handle, media))
 
 
-def change_media(core: Core, call: Call) -> None:
+def change_media(stack: Stack, call: Call) -> None:
     """Send the re-INVITE that is wanted, once nothing stands in its way (RFC 3261 section 14.1)."""
     busy = call.change is not None or call.pending_ack is not None
     if call.phase is not Phase.CONFIRMED or busy or call.media is None:
@@ -163,32 +163,32 @@ def change_media(core: Core, call: Call) -> None:
     body = call.media.offer(call.wanted_change)
     headers = _timer_headers(call)
     change = send_in_dialog(
-        core,
+        stack,
         call,
         "INVITE",
-        lambda response: _change_answered(core, call, response),
+        lambda response: _change_answered(stack, call, response),
         headers=headers,
         body=body,
     )
     if change is None:
         call.media.abandon_offer()
-        hang_up(core, call, EndCause.PEER_LOST, "the peer's address cannot be reached")
+        hang_up(stack, call, EndCause.PEER_LOST, "the peer's address cannot be reached")
         return
     call.change = change
-    core.set_timer(("call", call.handle, CHANGE), 2 * core.options.timing.give_up)
+    stack.set_timer(("call", call.handle, CHANGE), 2 * stack.options.timing.give_up)
 
 
-def _change_timed_out(core: Core, call: Call) -> None:
+def _change_timed_out(stack: Stack, call: Call) -> None:
     """The peer has our re-INVITE and says no more; a person may have been asked, but not for ever."""
     change, call.change = call.change, None
     if change is None or call.media is None:
         return
     change.cancel()
     change.abandon()
-    _undo_change(core, call, 408, "No answer to the change")
+    _undo_change(stack, call, 408, "No answer to the change")
 
 
-def _undo_change(core: Core, call: Call, code: int, phrase: str) -> None:
+def _undo_change(stack: Stack, call: Call, code: int, phrase: str) -> None:
     """What was agreed before holds; told only to who asked for a change."""
     asked, call.wanted_change, call.refresh_wanted = call.wanted_change, None, False
     if call.media is None:
@@ -196,45 +196,45 @@ def _undo_change(core: Core, call: Call, code: int, phrase: str) -> None:
     call.media.abandon_offer()
     if asked is not None:
         call.media.local = replace(call.media.local, direction=call.direction_before)
-        core.report(MediaChangeRefused(call.handle, code, phrase))
+        stack.report(MediaChangeRefused(call.handle, code, phrase))
 
 
-def _change_answered(core: Core, call: Call, response: Response) -> None:
+def _change_answered(stack: Stack, call: Call, response: Response) -> None:
     """A response to our re-INVITE."""
     change, dialog, media = call.change, call.dialog, call.media
     if response.status < 200 or dialog is None or media is None:
         return
     if response.status < 300:
-        _change_accepted(core, call, dialog, response)
+        _change_accepted(stack, call, dialog, response)
         return
     if change is None:
         return
     call.change = None
-    core.cancel_timer("call", call.handle, CHANGE)
+    stack.cancel_timer("call", call.handle, CHANGE)
     media.abandon_offer()
     if call.phase is not Phase.CONFIRMED:
         return
     if response.status == 491:
         low, high = (0.0, 2.0) if call.inbound else (2.1, 4.0)
-        core.set_timer(("call", call.handle, GLARE), core.ids.between(low, high))
+        stack.set_timer(("call", call.handle, GLARE), stack.ids.between(low, high))
         return
-    if not _ends_dialog(core, call, response):
-        _undo_change(core, call, response.status, response.reason)
+    if not _ends_dialog(stack, call, response):
+        _undo_change(stack, call, response.status, response.reason)
 
 
-def _change_accepted(core: Core, call: Call, dialog: Dialog, response: Response) -> None:
+def _change_accepted(stack: Stack, call: Call, dialog: Dialog, response: Response) -> None:
     tag = f"{response.to.tag} {response.cseq.number}"
     if tag in call.acks:
         hop, data = call.acks[tag]
-        core.resend_ack(hop, data)
+        stack.resend_ack(hop, data)
         return
     change, call.change = call.change, None
     if change is None:
         return
-    core.cancel_timer("call", call.handle, CHANGE)
+    stack.cancel_timer("call", call.handle, CHANGE)
     dialog.refresh_target(response)
     call.acks.clear()
-    ack = acknowledge(core, call, dialog, change.request)
+    ack = acknowledge(stack, call, dialog, change.request)
     if ack is not None:
         call.acks[tag] = ack
     call.wanted_change, call.refresh_wanted = None, False
@@ -243,22 +243,22 @@ def _change_accepted(core: Core, call: Call, dialog: Dialog, response: Response)
     try:
         session = read_session(response)
         if session is not None and call.media is not None:
-            report_media(core, call, call.media.take_answer(session))
+            report_media(stack, call, call.media.take_answer(session))
         elif call.media is not None:
             call.media.abandon_offer()
     except (SdpError, MediaNotAcceptable) as error:
-        hang_up(core, call, EndCause.MEDIA_REFUSED, str(error))
+        hang_up(stack, call, EndCause.MEDIA_REFUSED, str(error))
         return
-    start_session_timer(core, call, _agreed_timer(response, call.timer))
-    change_media(core, call)
+    start_session_timer(stack, call, _agreed_timer(response, call.timer))
+    change_media(stack, call)
 
 
-def _ends_dialog(core: Core, call: Call, response: Response) -> bool:
+def _ends_dialog(stack: Stack, call: Call, response: Response) -> bool:
     """Whether a response says that the peer knows the call no more (RFC 3261 section 12.2.1.2); then it is over."""
     if response.status == 481:
-        finish(core, call, EndCause.PEER_LOST, "the peer knows nothing of the call any more (481)")
+        finish(stack, call, EndCause.PEER_LOST, "the peer knows nothing of the call any more (481)")
     elif response.status == 408:
-        hang_up(core, call, EndCause.PEER_LOST, "the peer does not answer")
+        hang_up(stack, call, EndCause.PEER_LOST, "the peer does not answer")
     else:
         return False
     return True
@@ -267,16 +267,16 @@ def _ends_dialog(core: Core, call: Call, response: Response) -> bool:
 # -- session timer --------------------------------------------------------------------------------------------------------------
 
 
-def start_session_timer(core: Core, call: Call, timer: SessionTimer | None) -> None:
+def start_session_timer(stack: Stack, call: Call, timer: SessionTimer | None) -> None:
     """Begin to count anew, as after every refresh."""
     call.timer = timer
-    core.cancel_timer("call", call.handle, REFRESH)
-    core.cancel_timer("call", call.handle, EXPIRE)
+    stack.cancel_timer("call", call.handle, REFRESH)
+    stack.cancel_timer("call", call.handle, EXPIRE)
     if timer is None:
         return
     if timer.ours:
-        core.set_timer(("call", call.handle, REFRESH), timer.refresh_after)
-    core.set_timer(("call", call.handle, EXPIRE), timer.expire_after)
+        stack.set_timer(("call", call.handle, REFRESH), timer.refresh_after)
+    stack.set_timer(("call", call.handle, EXPIRE), timer.expire_after)
 
 
 def _timer_headers(call: Call) -> dict[str, str]:
@@ -293,37 +293,41 @@ def _agreed_timer(response: Response, before: SessionTimer | None) -> SessionTim
         return before
 
 
-def refresh_session(core: Core, call: Call) -> None:
+def refresh_session(stack: Stack, call: Call) -> None:
     """Show the peer that we are still there: by UPDATE if it knows that, else by a re-INVITE that changes nothing."""
     if call.phase is not Phase.CONFIRMED:
         return
     if "UPDATE" not in call.peer_allows:
         call.refresh_wanted = True
-        change_media(core, call)
+        change_media(stack, call)
         return
     sent = send_in_dialog(
-        core, call, "UPDATE", lambda response: _refreshed(core, call, response), headers=_timer_headers(call)
+        stack,
+        call,
+        "UPDATE",
+        lambda response: _refreshed(stack, call, response),
+        headers=_timer_headers(call),
     )
     if sent is None:
-        hang_up(core, call, EndCause.PEER_LOST, "the peer's address cannot be reached")
+        hang_up(stack, call, EndCause.PEER_LOST, "the peer's address cannot be reached")
 
 
-def _refreshed(core: Core, call: Call, response: Response) -> None:
+def _refreshed(stack: Stack, call: Call, response: Response) -> None:
     if response.status < 200 or call.phase is not Phase.CONFIRMED:
         return
     if response.status < 300:
         if call.dialog is not None:
             call.dialog.refresh_target(response)
-        start_session_timer(core, call, _agreed_timer(response, call.timer))
-    elif not _ends_dialog(core, call, response) and response.status in (405, 501):
+        start_session_timer(stack, call, _agreed_timer(response, call.timer))
+    elif not _ends_dialog(stack, call, response) and response.status in (405, 501):
         call.peer_allows -= {"UPDATE"}
-        refresh_session(core, call)
+        refresh_session(stack, call)
 
 
 # -- the end -------------------------------------------------------------------------------------------------------------------
 
 
-def hang_up(core: Core, call: Call, cause: EndCause, detail: str = "", reason: str = "") -> None:
+def hang_up(stack: Stack, call: Call, cause: EndCause, detail: str = "", reason: str = "") -> None:
     """Send a BYE, or have one follow the ACK that is still to come (RFC 3261 section 15), and report the end.
 
     Args:
@@ -333,55 +337,55 @@ def hang_up(core: Core, call: Call, cause: EndCause, detail: str = "", reason: s
         return
     if call.phase is Phase.ACCEPTED and call.pending_ack is not None:
         call.leave_after_ack, call.leave_reason = True, reason
-        core.report(Ended(call.handle, cause, detail))
+        stack.report(Ended(call.handle, cause, detail))
         return
     if call.change is not None:
         call.change.cancel()
     left_before = call.leave_after_ack
     call.phase = Phase.LEAVING
     for name in TIMERS:
-        core.cancel_timer("call", call.handle, name)
+        stack.cancel_timer("call", call.handle, name)
     if not left_before:
-        core.report(Ended(call.handle, cause, detail))
+        stack.report(Ended(call.handle, cause, detail))
     headers = {"Reason": reason} if reason else {}
     if (
-        send_in_dialog(core, call, "BYE", lambda response: _left(core, call, response), headers=headers)
+        send_in_dialog(stack, call, "BYE", lambda response: _left(stack, call, response), headers=headers)
         is None
     ):
-        finish(core, call, cause, detail)
+        finish(stack, call, cause, detail)
 
 
-def _left(core: Core, call: Call, response: Response) -> None:
+def _left(stack: Stack, call: Call, response: Response) -> None:
     if response.status >= 200:
-        finish(core, call, EndCause.LOCAL)
+        finish(stack, call, EndCause.LOCAL)
 
 
-def answered(core: Core, call: Call, timer: SessionTimer | None) -> None:
+def answered(stack: Stack, call: Call, timer: SessionTimer | None) -> None:
     """The INVITE is done with on both sides: the call is on."""
     call.phase = Phase.CONFIRMED
-    core.report(Answered(call.handle))
-    start_session_timer(core, call, timer)
+    stack.report(Answered(call.handle))
+    start_session_timer(stack, call, timer)
 
 
-def bye_fork(core: Core, call: Call, dialog: Dialog) -> None:
+def bye_fork(stack: Stack, call: Call, dialog: Dialog) -> None:
     """End a dialog that is not to become the call's (RFC 3261 section 13.2.2.4)."""
-    send_in_dialog(core, call, "BYE", lambda _: None, dialog=dialog)
+    send_in_dialog(stack, call, "BYE", lambda _: None, dialog=dialog)
 
 
-def timer_fired(core: Core, call: Call, name: str) -> None:
+def timer_fired(stack: Stack, call: Call, name: str) -> None:
     """A timer of an established call fired."""
     match name:
         case "refresh":
-            refresh_session(core, call)
+            refresh_session(stack, call)
         case "expire":
             hang_up(
-                core,
+                stack,
                 call,
                 EndCause.SESSION_EXPIRED,
                 "the session was not refreshed",
                 'SIP;cause=408;text="Session expired"',
             )
         case "glare":
-            change_media(core, call)
+            change_media(stack, call)
         case "change":
-            _change_timed_out(core, call)
+            _change_timed_out(stack, call)

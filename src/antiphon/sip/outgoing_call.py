@@ -6,7 +6,6 @@ Source: RFC 3261 sections 9.1 and 13.2; RFC 3262 section 4 (PRACK); RFC 4028 sec
 from __future__ import annotations
 
 from .call import Call, CallRequest, Phase
-from .core import Core
 from .dialog import Dialog, dialog_of_client, hop_of
 from .digest import DigestClient
 from .errors import FieldError, MediaNotAcceptable, SdpError, UnsafeValue
@@ -27,6 +26,7 @@ from .headers import NameAddr
 from .message import Request, Response
 from .offer_answer import MediaSession
 from .session_timer import MIN_SE, SessionTimer, agreed, read_min_se
+from .stack import Stack
 from .uri import SipUri
 
 CANCEL = "cancel"
@@ -49,7 +49,7 @@ _OWN = frozenset(
 )
 
 
-def place(core: Core, wanted: CallRequest) -> Call:
+def place(stack: Stack, wanted: CallRequest) -> Call:
     """Send the INVITE.
 
     Raises:
@@ -62,7 +62,7 @@ def place(core: Core, wanted: CallRequest) -> Call:
     user = wanted.from_.uri.number if isinstance(wanted.from_.uri, SipUri) else ""
     secure = isinstance(wanted.target, SipUri) and wanted.target.scheme == "sips"
     call = Call(
-        core.new_handle(),
+        stack.new_handle(),
         False,
         Phase.CALLING,
         user or "antiphon",
@@ -72,36 +72,36 @@ def place(core: Core, wanted: CallRequest) -> Call:
     )
     call.request = wanted
     call.peers.add(hop.host)
-    call.media = MediaSession(wanted.media, core.ids.number(), core.ids.octets)
-    call.digest = DigestClient(wanted.credentials, core.ids) if wanted.credentials else None
-    request = _invite(core, call, wanted, hop.transport)
-    core.calls[call.handle] = call
+    call.media = MediaSession(wanted.media, stack.ids.number(), stack.ids.octets)
+    call.digest = DigestClient(wanted.credentials, stack.ids) if wanted.credentials else None
+    request = _invite(stack, call, wanted, hop.transport)
+    stack.calls[call.handle] = call
     numbers = iter(range(2, 1000))
-    call.invite = core.send_request(
+    call.invite = stack.send_request(
         request,
         hop,
-        lambda response: _responded(core, call, response),
+        lambda response: _responded(stack, call, response),
         renumber=lambda: next(numbers),
         digest=call.digest,
     )
     return call
 
 
-def _invite(core: Core, call: Call, wanted: CallRequest, transport: str) -> Request:
+def _invite(stack: Stack, call: Call, wanted: CallRequest, transport: str) -> Request:
     request = Request("INVITE", wanted.target)
     headers = request.headers
     headers.add("Max-Forwards", "70")
     for route in wanted.routes:
         headers.add("Route", route)
-    headers.add("From", str(wanted.from_.with_tag(core.ids.tag())))
+    headers.add("From", str(wanted.from_.with_tag(stack.ids.tag())))
     headers.add("To", str((wanted.to or NameAddr(wanted.target)).with_tag("")))
-    headers.add("Call-ID", core.ids.call_id())
+    headers.add("Call-ID", stack.ids.call_id())
     headers.add("CSeq", "1 INVITE")
-    headers.add("Contact", str(core.contact(transport, call.user, secure=call.secure)))
-    core.add_capabilities(request)
-    if core.options.session_expires:
-        headers.add("Session-Expires", str(core.options.session_expires))
-        headers.add("Min-SE", str(core.options.min_se))
+    headers.add("Contact", str(stack.contact(transport, call.user, secure=call.secure)))
+    stack.add_capabilities(request)
+    if stack.options.session_expires:
+        headers.add("Session-Expires", str(stack.options.session_expires))
+        headers.add("Min-SE", str(stack.options.min_se))
     for name, value in wanted.headers.items():
         if name.lower() in _OWN:
             raise UnsafeValue(f"The header {name} belongs to the user agent and cannot be set. Leave it out.")
@@ -112,44 +112,44 @@ def _invite(core: Core, call: Call, wanted: CallRequest, transport: str) -> Requ
     return request
 
 
-def cancel(core: Core, call: Call, reason: str = "") -> None:
+def cancel(stack: Stack, call: Call, reason: str = "") -> None:
     """Take the INVITE back; the end is reported once the peer has confirmed it, or is held to be gone."""
     if call.phase is Phase.CALLING and call.invite is not None:
         call.phase = Phase.CANCELLING
         call.invite.cancel()
-        core.set_timer(("call", call.handle, CANCEL), core.options.timing.give_up)
+        stack.set_timer(("call", call.handle, CANCEL), stack.options.timing.give_up)
 
 
-def give_up_cancelling(core: Core, call: Call) -> None:
+def give_up_cancelling(stack: Stack, call: Call) -> None:
     """No final response came to a cancelled INVITE (RFC 3261 section 9.1)."""
     if call.phase is Phase.CANCELLING and call.invite is not None:
         call.invite.abandon()
-        finish(core, call, EndCause.LOCAL, "the peer never confirmed the cancellation")
+        finish(stack, call, EndCause.LOCAL, "the peer never confirmed the cancellation")
 
 
 # -- responses ------------------------------------------------------------------------------------------------------------------
 
 
-def _responded(core: Core, call: Call, response: Response) -> None:
-    if core.source.host:
-        call.peers.add(core.source.host)
+def _responded(stack: Stack, call: Call, response: Response) -> None:
+    if stack.source.host:
+        call.peers.add(stack.source.host)
     if response.status < 200:
         if response.status > 100 and call.phase is Phase.CALLING:
-            _provisional(core, call, response)
+            _provisional(stack, call, response)
         return
     if response.status < 300:
-        _accepted(core, call, response)
+        _accepted(stack, call, response)
         return
-    if call.phase is Phase.CALLING and response.status == 422 and _retry_longer(core, call, response):
+    if call.phase is Phase.CALLING and response.status == 422 and _retry_longer(stack, call, response):
         return
     if call.phase is Phase.CALLING:
-        core.report(Rejected(call.handle, response.status, response.reason, response.headers))
-        finish(core, call, None)
+        stack.report(Rejected(call.handle, response.status, response.reason, response.headers))
+        finish(stack, call, None)
     elif call.phase is Phase.CANCELLING:
-        finish(core, call, EndCause.LOCAL)
+        finish(stack, call, EndCause.LOCAL)
 
 
-def _retry_longer(core: Core, call: Call, response: Response) -> bool:
+def _retry_longer(stack: Stack, call: Call, response: Response) -> bool:
     """RFC 4028 section 7.3: once more with the interval that the peer wants."""
     try:
         minimum = read_min_se(response.headers)
@@ -159,14 +159,14 @@ def _retry_longer(core: Core, call: Call, response: Response) -> bool:
         return False
 
     def lengthen(request: Request) -> None:
-        interval = max(minimum, core.options.session_expires or MIN_SE)
+        interval = max(minimum, stack.options.session_expires or MIN_SE)
         request.headers.set("Session-Expires", str(interval))
         request.headers.set("Min-SE", str(minimum))
 
     return call.invite.resend(lengthen)
 
 
-def _dialog_for(core: Core, call: Call, response: Response) -> Dialog | None:
+def _dialog_for(stack: Stack, call: Call, response: Response) -> Dialog | None:
     """The dialog that a response belongs to; forking makes several (RFC 3261 section 13.2.2.4)."""
     tag = response.to.tag
     if call.invite is None:
@@ -181,20 +181,20 @@ def _dialog_for(core: Core, call: Call, response: Response) -> Dialog | None:
     return call.forks[tag]
 
 
-def _provisional(core: Core, call: Call, response: Response) -> None:
-    dialog = _dialog_for(core, call, response) if response.to.tag else None
+def _provisional(stack: Stack, call: Call, response: Response) -> None:
+    dialog = _dialog_for(stack, call, response) if response.to.tag else None
     body = b""
     if dialog is not None:
         if call.dialog is not dialog:
-            enter_dialog(core, call, dialog)
+            enter_dialog(stack, call, dialog)
         if _is_reliable(response):
             if not _in_order(call, response):
                 return
-            body = _take_session(core, call, response)
-            _acknowledge_provisional(core, call, dialog, response, body)
+            body = _take_session(stack, call, response)
+            _acknowledge_provisional(stack, call, dialog, response, body)
         else:
-            _take_session(core, call, response)
-    core.report(Progress(call.handle, response.status, response.reason))
+            _take_session(stack, call, response)
+    stack.report(Progress(call.handle, response.status, response.reason))
 
 
 def _is_reliable(response: Response) -> bool:
@@ -211,13 +211,15 @@ def _in_order(call: Call, response: Response) -> bool:
     return True
 
 
-def _acknowledge_provisional(core: Core, call: Call, dialog: Dialog, response: Response, body: bytes) -> None:
+def _acknowledge_provisional(
+    stack: Stack, call: Call, dialog: Dialog, response: Response, body: bytes
+) -> None:
     dialog.refresh_target(response)
     rack = f"{response.headers.get('RSeq')} {response.cseq}"
-    send_in_dialog(core, call, "PRACK", lambda _: None, headers={"RAck": rack}, body=body, dialog=dialog)
+    send_in_dialog(stack, call, "PRACK", lambda _: None, headers={"RAck": rack}, body=body, dialog=dialog)
 
 
-def _take_session(core: Core, call: Call, response: Response) -> bytes:
+def _take_session(stack: Stack, call: Call, response: Response) -> bytes:
     """Take the answer to our offer, or the offer we left to the peer; returns our answer to that.
 
     An early answer that cannot be read is passed over: the 2xx decides.
@@ -229,7 +231,7 @@ def _take_session(core: Core, call: Call, response: Response) -> bytes:
         if session is None:
             return b""
         if not call.request.delayed_offer:
-            report_media(core, call, call.media.take_answer(session))
+            report_media(stack, call, call.media.take_answer(session))
             call.media_agreed = True
             return b""
         if not _is_reliable(response):
@@ -238,52 +240,52 @@ def _take_session(core: Core, call: Call, response: Response) -> bytes:
     except (SdpError, MediaNotAcceptable):
         return b""
     call.media_agreed = True
-    report_media(core, call, media)
+    report_media(stack, call, media)
     return body
 
 
-def _accepted(core: Core, call: Call, response: Response) -> None:
+def _accepted(stack: Stack, call: Call, response: Response) -> None:
     """A 2xx: the first one makes the call, others are acknowledged and ended, and each is acknowledged again if it comes again."""
     tag = response.to.tag
     key = f"{tag} {response.cseq.number}"
     if key in call.acks:
-        core.resend_ack(*call.acks[key])
+        stack.resend_ack(*call.acks[key])
         return
-    dialog = _dialog_for(core, call, response)
+    dialog = _dialog_for(stack, call, response)
     if dialog is None or call.invite is None:
         return
     dialog.confirm(response)
     wanted = call.phase is Phase.CALLING
     if not wanted:
-        _refuse_2xx(core, call, dialog, key)
+        _refuse_2xx(stack, call, dialog, key)
         return
     for other in [fork for fork in call.forks.values() if fork is not dialog]:
-        core.dialogs.pop(other.id, None)
-    enter_dialog(core, call, dialog)
+        stack.dialogs.pop(other.id, None)
+    enter_dialog(stack, call, dialog)
     call.peer_allows = frozenset(text.upper() for text in response.headers.tokens("Allow"))
-    body, fault = _settle_media(core, call, response)
-    ack = acknowledge(core, call, dialog, call.invite.request, body)
+    body, fault = _settle_media(stack, call, response)
+    ack = acknowledge(stack, call, dialog, call.invite.request, body)
     if ack is not None:
         call.acks[key] = ack
     if fault:
         call.phase = Phase.CONFIRMED
-        hang_up(core, call, EndCause.MEDIA_REFUSED, fault)
+        hang_up(stack, call, EndCause.MEDIA_REFUSED, fault)
         return
-    answered(core, call, _session_timer(response))
+    answered(stack, call, _session_timer(response))
 
 
-def _refuse_2xx(core: Core, call: Call, dialog: Dialog, key: str) -> None:
+def _refuse_2xx(stack: Stack, call: Call, dialog: Dialog, key: str) -> None:
     """The 2xx crossed our CANCEL, or another branch was faster: acknowledge it and hang up."""
     assert call.invite is not None
-    ack = acknowledge(core, call, dialog, call.invite.request)
+    ack = acknowledge(stack, call, dialog, call.invite.request)
     if ack is not None:
         call.acks[key] = ack
-    bye_fork(core, call, dialog)
+    bye_fork(stack, call, dialog)
     if call.phase is Phase.CANCELLING:
-        finish(core, call, EndCause.LOCAL, "the answer crossed the cancellation")
+        finish(stack, call, EndCause.LOCAL, "the answer crossed the cancellation")
 
 
-def _settle_media(core: Core, call: Call, response: Response) -> tuple[bytes, str]:
+def _settle_media(stack: Stack, call: Call, response: Response) -> tuple[bytes, str]:
     """The answer for our ACK, and what is wrong with the media of a 2xx; either may be empty."""
     media, request = call.media, call.request
     if media is None or request is None:
@@ -300,7 +302,7 @@ def _settle_media(core: Core, call: Call, response: Response) -> tuple[bytes, st
             body, agreed_on = b"", media.take_answer(session)
     except (SdpError, MediaNotAcceptable) as error:
         return b"", str(error)
-    report_media(core, call, agreed_on)
+    report_media(stack, call, agreed_on)
     return body, ""
 
 

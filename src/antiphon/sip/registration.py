@@ -9,7 +9,6 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from .core import Core
 from .dialog import hop_of
 from .digest import Credentials, DigestClient
 from .effects import Hop
@@ -18,6 +17,7 @@ from .events import Registered, RegistrationFailed, Unregistered
 from .grammar import parse_number
 from .headers import NameAddr, contacts
 from .message import Request, Response
+from .stack import Stack
 from .uri import Uri
 
 _HOPELESS = frozenset({401, 403, 404, 405, 407, 416, 484, 501})
@@ -81,8 +81,8 @@ class Registration:
 class Registrations:
     """All registrations of a user agent."""
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
         self._all: dict[int, Registration] = {}
 
     def __len__(self) -> int:
@@ -98,10 +98,10 @@ class Registrations:
             hop = wanted.hop or hop_of(wanted.registrar)
         except FieldError as error:
             raise UnsafeValue(f"{wanted.registrar} is no registrar: {error}.") from None
-        core = self._core
-        digest = DigestClient(wanted.credentials, core.ids) if wanted.credentials else None
+        stack = self._stack
+        digest = DigestClient(wanted.credentials, stack.ids) if wanted.credentials else None
         registration = Registration(
-            core.new_handle(), wanted, hop, core.ids.call_id(), core.ids.tag(), digest, wanted.expires
+            stack.new_handle(), wanted, hop, stack.ids.call_id(), stack.ids.tag(), digest, wanted.expires
         )
         self._all[registration.handle] = registration
         self._send(registration, registration.expires)
@@ -112,7 +112,7 @@ class Registrations:
         registration = self._all.get(handle)
         if registration is None or registration.state is RegistrationState.LEAVING:
             return
-        self._core.cancel_timer("registration", handle)
+        self._stack.cancel_timer("registration", handle)
         registration.state = RegistrationState.LEAVING
         if registration.registered_once:
             self._send(registration, 0)
@@ -131,7 +131,7 @@ class Registrations:
             self._send(registration, registration.expires)
 
     def _send(self, registration: Registration, expires: int) -> None:
-        core, wanted = self._core, registration.wanted
+        stack, wanted = self._stack, registration.wanted
         request = Request("REGISTER", wanted.registrar)
         headers = request.headers
         headers.add("Max-Forwards", "70")
@@ -139,11 +139,11 @@ class Registrations:
         headers.add("To", str(NameAddr(wanted.address)))
         headers.add("Call-ID", registration.call_id)
         headers.add("CSeq", f"{registration.next_cseq()} REGISTER")
-        contact = core.contact(registration.hop.transport, wanted.user)
+        contact = stack.contact(registration.hop.transport, wanted.user)
         headers.add("Contact", f"{contact};expires={expires}")
         headers.add("Expires", str(expires))
-        headers.add("Allow", ", ".join(core.options.methods))
-        core.send_request(
+        headers.add("Allow", ", ".join(stack.options.methods))
+        stack.send_request(
             request,
             registration.hop,
             lambda response: self._answered(registration, response),
@@ -172,12 +172,12 @@ class Registrations:
         granted = _granted(
             response,
             registration.expires,
-            self._core.contact(registration.hop.transport, registration.wanted.user),
+            self._stack.contact(registration.hop.transport, registration.wanted.user),
         )
         registration.state, registration.failures = RegistrationState.REGISTERED, 0
         registration.registered_once = True
-        self._core.set_timer(("registration", registration.handle), granted * 0.8)
-        self._core.report(Registered(registration.handle, float(granted)))
+        self._stack.set_timer(("registration", registration.handle), granted * 0.8)
+        self._stack.report(Registered(registration.handle, float(granted)))
 
     def _retry_longer(self, registration: Registration, response: Response) -> bool:
         """RFC 3261 section 10.2.8: the registrar wants a longer interval."""
@@ -197,19 +197,19 @@ class Registrations:
             wait = None
         else:
             limit = min(_FIRST_WAIT * 2 ** (registration.failures - 1), _LONGEST_WAIT)
-            wait = self._core.ids.between(limit / 2, limit)
-        self._core.report(RegistrationFailed(registration.handle, response.status, response.reason, wait))
+            wait = self._stack.ids.between(limit / 2, limit)
+        self._stack.report(RegistrationFailed(registration.handle, response.status, response.reason, wait))
         if wait is None:
             del self._all[registration.handle]
             registration.state = RegistrationState.OVER
         else:
             registration.state = RegistrationState.WAITING
-            self._core.set_timer(("registration", registration.handle), wait)
+            self._stack.set_timer(("registration", registration.handle), wait)
 
     def _over(self, registration: Registration) -> None:
         registration.state = RegistrationState.OVER
         self._all.pop(registration.handle, None)
-        self._core.report(Unregistered(registration.handle))
+        self._stack.report(Unregistered(registration.handle))
 
 
 def _granted(response: Response, asked: int, ours: NameAddr) -> int:

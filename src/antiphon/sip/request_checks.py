@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .core import ACCEPTED_BODIES, EXTENSIONS, UserAgentOptions
 from .errors import FieldError
 from .message import Request
+from .stack import ACCEPTED_BODIES, EXTENSIONS, UserAgentOptions
 from .uri import OtherUri
 
 _ONCE = ("From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Type")

@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 
 from .call import Call, Phase, TransferState
-from .core import Core
 from .errors import CallStateError, FieldError
 from .established_call import TRANSFER, send_in_dialog
 from .events import TransferProgress, TransferRejected, TransferRequested, TransferSucceeded
 from .headers import parse_name_addr
 from .message import Response
+from .stack import Stack
 from .status import reason_phrase
 from .transaction_layer import ServerTransaction
 from .uri import Uri
@@ -21,7 +21,7 @@ from .uri import Uri
 _FRAGMENT = re.compile(rb"\s*SIP/2\.0 ([1-6]\d\d)(?: ([^\r\n]*))?")
 
 
-def ask(core: Core, call: Call, target: Uri) -> None:
+def ask(stack: Stack, call: Call, target: Uri) -> None:
     """Send a REFER.
 
     Raises:
@@ -35,35 +35,35 @@ def ask(core: Core, call: Call, target: Uri) -> None:
     referrer = f"<{call.dialog.local.uri}>"
     headers = {"Refer-To": f"<{target}>", "Referred-By": referrer}
     sent = send_in_dialog(
-        core, call, "REFER", lambda response: _answered(core, call, response), headers=headers
+        stack, call, "REFER", lambda response: _answered(stack, call, response), headers=headers
     )
     if sent is None:
-        _failed(core, call, 503, "")
+        _failed(stack, call, 503, "")
 
 
-def _answered(core: Core, call: Call, response: Response) -> None:
+def _answered(stack: Stack, call: Call, response: Response) -> None:
     if call.transfer is not TransferState.ASKED or response.status < 200 or call.phase is not Phase.CONFIRMED:
         return
     if response.status >= 300:
-        _failed(core, call, response.status, response.reason)
+        _failed(stack, call, response.status, response.reason)
         return
     call.transfer = TransferState.ACCEPTED
     if (response.headers.get("Refer-Sub") or "").strip().lower() == "false":
-        _succeeded(core, call)
+        _succeeded(stack, call)
         return
-    core.set_timer(("call", call.handle, TRANSFER), core.options.transfer_seconds)
+    stack.set_timer(("call", call.handle, TRANSFER), stack.options.transfer_seconds)
 
 
-def notified(core: Core, call: Call, server: ServerTransaction) -> None:
+def notified(stack: Stack, call: Call, server: ServerTransaction) -> None:
     """A NOTIFY within the dialog."""
     event = (server.request.headers.get("Event") or "").partition(";")[0].strip().lower()
     if event != "refer":
-        core.respond(server, 489, headers={"Allow-Events": "refer"})
+        stack.respond(server, 489, headers={"Allow-Events": "refer"})
         return
     if call.transfer is TransferState.NONE:
-        core.respond(server, 481)
+        stack.respond(server, 481)
         return
-    core.respond(server, 200)
+    stack.respond(server, 200)
     match = _FRAGMENT.match(server.request.body)
     code = int(match[1]) if match else 100
     phrase = (match[2] or b"").decode("utf-8", "replace").strip() if match else reason_phrase(100)
@@ -71,65 +71,65 @@ def notified(core: Core, call: Call, server: ServerTransaction) -> None:
     # The NOTIFY may overtake the 202.
     call.transfer = TransferState.ACCEPTED
     if 200 <= code < 300:
-        _succeeded(core, call)
+        _succeeded(stack, call)
     elif code >= 300:
-        _failed(core, call, code, phrase)
+        _failed(stack, call, code, phrase)
     elif over:
-        _failed(core, call, 408, "The peer ended its reports without a result")
+        _failed(stack, call, 408, "The peer ended its reports without a result")
     else:
-        core.report(TransferProgress(call.handle, code, phrase))
-        core.set_timer(("call", call.handle, TRANSFER), core.options.transfer_seconds)
+        stack.report(TransferProgress(call.handle, code, phrase))
+        stack.set_timer(("call", call.handle, TRANSFER), stack.options.transfer_seconds)
 
 
-def _succeeded(core: Core, call: Call) -> None:
+def _succeeded(stack: Stack, call: Call) -> None:
     call.transfer = TransferState.NONE
-    core.cancel_timer("call", call.handle, TRANSFER)
-    core.report(TransferSucceeded(call.handle))
+    stack.cancel_timer("call", call.handle, TRANSFER)
+    stack.report(TransferSucceeded(call.handle))
 
 
-def _failed(core: Core, call: Call, code: int, phrase: str) -> None:
+def _failed(stack: Stack, call: Call, code: int, phrase: str) -> None:
     call.transfer = TransferState.NONE
-    core.cancel_timer("call", call.handle, TRANSFER)
-    core.report(TransferRejected(call.handle, code, phrase))
+    stack.cancel_timer("call", call.handle, TRANSFER)
+    stack.report(TransferRejected(call.handle, code, phrase))
 
 
-def timed_out(core: Core, call: Call) -> None:
+def timed_out(stack: Stack, call: Call) -> None:
     """The peer took the transfer on and then said no more."""
     if call.transfer is TransferState.ACCEPTED:
-        _failed(core, call, 408, "No news of the transfer")
+        _failed(stack, call, 408, "No news of the transfer")
 
 
 # -- being asked ----------------------------------------------------------------------------------------------------------------
 
 
-def asked(core: Core, call: Call, server: ServerTransaction) -> None:
+def asked(stack: Stack, call: Call, server: ServerTransaction) -> None:
     """A REFER within the dialog, where they are taken."""
     values = server.request.headers.get_all("Refer-To")
-    if not core.options.takes_transfers or call.taking_transfer:
-        core.respond(server, 603)
+    if not stack.options.takes_transfers or call.taking_transfer:
+        stack.respond(server, 603)
         return
     try:
         if len(values) != 1:
             raise FieldError("there is not exactly one Refer-To")
         target = parse_name_addr(values[0], "Refer-To").uri
     except FieldError as error:
-        core.respond(server, 400, str(error))
+        stack.respond(server, 400, str(error))
         return
     call.taking_transfer = True
-    contact = core.contact(call.transport, call.user, secure=call.secure)
-    core.respond(server, 202, headers={"Contact": str(contact)})
-    report(core, call, 100)
-    core.report(TransferRequested(call.handle, target, server.request.headers.get("Referred-By") or ""))
+    contact = stack.contact(call.transport, call.user, secure=call.secure)
+    stack.respond(server, 202, headers={"Contact": str(contact)})
+    report(stack, call, 100)
+    stack.report(TransferRequested(call.handle, target, server.request.headers.get("Referred-By") or ""))
 
 
-def report(core: Core, call: Call, code: int) -> None:
+def report(stack: Stack, call: Call, code: int) -> None:
     """Tell the peer how the transfer goes that it asked for; 200 and above is the end of it."""
     if not call.taking_transfer or call.is_over:
         return
     call.taking_transfer = code < 200
     state = "active;expires=60" if code < 200 else "terminated;reason=noresource"
     send_in_dialog(
-        core,
+        stack,
         call,
         "NOTIFY",
         lambda _: None,

@@ -14,7 +14,6 @@ from functools import partial
 
 from . import dialog_requests, established_call, incoming_call, outgoing_call, transfer
 from .call import Call, CallRequest, Phase
-from .core import Core, UserAgentOptions, response_hop, stamp_via
 from .dialog import hop_of
 from .effects import Effect, Hop, Source, TimerKey
 from .errors import BadRequest, CallStateError, FieldError, UnsafeValue
@@ -26,6 +25,7 @@ from .offer_answer import LocalMedia
 from .registration import RegistrationRequest, Registrations
 from .request_checks import find_fault, is_answerable
 from .sdp import Direction
+from .stack import Stack, UserAgentOptions, response_hop, stamp_via
 from .transaction_layer import ServerTransaction
 from .uri import Uri
 
@@ -36,27 +36,27 @@ class UserAgent:
     """One user agent: client and server of any number of calls. A call's handle is what `IncomingCall` or `place_call` gave."""
 
     def __init__(self, options: UserAgentOptions, ids: Ids | None = None) -> None:
-        self._core = Core(options, ids or Ids())
-        self._registrations = Registrations(self._core)
+        self._stack = Stack(options, ids or Ids())
+        self._registrations = Registrations(self._stack)
 
     @property
     def calls(self) -> list[int]:
         """The calls that are not over."""
-        return list(self._core.calls)
+        return list(self._stack.calls)
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing is left to wait for: no call, no registration, no request without an answer."""
-        core = self._core
-        waiting = any(not client.machine.is_answered for client in core.layer.clients.values())
-        return not core.calls and not len(self._registrations) and not waiting
+        stack = self._stack
+        waiting = any(not client.machine.is_answered for client in stack.layer.clients.values())
+        return not stack.calls and not len(self._registrations) and not waiting
 
     # -- from the wire -----------------------------------------------------------------------------------------------------
 
     def receive(self, message: Message, source: Source, now: float) -> list[Effect]:
         """Take a message."""
-        core = self._begin(now)
-        core.source = source
+        stack = self._begin(now)
+        stack.source = source
         if isinstance(message, Response):
             self._receive_response(message)
         else:
@@ -65,24 +65,24 @@ class UserAgent:
 
     def receive_bad(self, fault: BadRequest, source: Source, now: float) -> list[Effect]:
         """Answer a request that could not be read, if its sender may hear from us at all."""
-        core = self._begin(now)
+        stack = self._begin(now)
         if source.may_begin:
             hop = response_hop(fault.request, source)
-            core.respond_without_transaction(fault.request, fault.status, str(fault), hop)
+            stack.respond_without_transaction(fault.request, fault.status, str(fault), hop)
         return self._end()
 
     def timer_fired(self, key: TimerKey, now: float) -> list[Effect]:
         """A timer fired that was set by `SetTimer`."""
-        core = self._begin(now)
+        stack = self._begin(now)
         match key:
             case ("call", int() as handle, str() as name):
-                call = core.calls.get(handle)
+                call = stack.calls.get(handle)
                 if call is not None:
                     self._call_timer(call, name)
             case ("registration", handle):
                 self._registrations.timer_fired(handle)
             case _:
-                core.layer.timer_fired(key)
+                stack.layer.timer_fired(key)
         return self._end()
 
     def transport_failed(self, key: TimerKey, now: float) -> list[Effect]:
@@ -98,8 +98,8 @@ class UserAgent:
         Raises:
             UnsafeValue: a header, number or address would have changed the message's structure; nothing was sent.
         """
-        core = self._begin(now)
-        call = outgoing_call.place(core, wanted)
+        stack = self._begin(now)
+        call = outgoing_call.place(stack, wanted)
         return call.handle, self._end()
 
     def ring(
@@ -121,8 +121,8 @@ class UserAgent:
             CallStateError: there is no such call that rings.
             UnsafeValue: a header would have changed the message's structure.
         """
-        core = self._begin(now)
-        incoming_call.ring(core, self._call(handle), code, media, dict(headers or {}))
+        stack = self._begin(now)
+        incoming_call.ring(stack, self._call(handle), code, media, dict(headers or {}))
         return self._end()
 
     def answer(
@@ -134,8 +134,8 @@ class UserAgent:
             CallStateError: there is no such call that rings.
             UnsafeValue: a header would have changed the message's structure.
         """
-        core = self._begin(now)
-        incoming_call.accept(core, self._call(handle), media, dict(headers or {}))
+        stack = self._begin(now)
+        incoming_call.accept(stack, self._call(handle), media, dict(headers or {}))
         return self._end()
 
     def hang_up(
@@ -155,18 +155,18 @@ class UserAgent:
             reason: for a Reason header field of a BYE, as `Q.850;cause=16`.
             headers: of the final response.
         """
-        core = self._begin(now)
-        call = core.calls.get(handle)
+        stack = self._begin(now)
+        call = stack.calls.get(handle)
         if call is None:
             return self._end()
         match call.phase:
             case Phase.INCOMING:
-                incoming_call.refuse(core, call, code, phrase, dict(headers or {}))
-                core.report(Ended(handle, EndCause.LOCAL))
+                incoming_call.refuse(stack, call, code, phrase, dict(headers or {}))
+                stack.report(Ended(handle, EndCause.LOCAL))
             case Phase.CALLING:
-                outgoing_call.cancel(core, call)
+                outgoing_call.cancel(stack, call)
             case Phase.ACCEPTED | Phase.CONFIRMED:
-                established_call.hang_up(core, call, EndCause.LOCAL, reason=reason)
+                established_call.hang_up(stack, call, EndCause.LOCAL, reason=reason)
         return self._end()
 
     def hold(self, handle: int, direction: Direction, now: float) -> list[Effect]:
@@ -175,12 +175,12 @@ class UserAgent:
         Raises:
             CallStateError: the call is not on.
         """
-        core = self._begin(now)
+        stack = self._begin(now)
         call = self._call(handle)
         if call.phase is not Phase.CONFIRMED:
             raise CallStateError(f"A call that is {call.phase} cannot be held.")
         call.wanted_change = direction
-        established_call.change_media(core, call)
+        established_call.change_media(stack, call)
         return self._end()
 
     def transfer(self, handle: int, target: Uri, now: float) -> list[Effect]:
@@ -189,14 +189,14 @@ class UserAgent:
         Raises:
             CallStateError: the call is not on, or being transferred.
         """
-        core = self._begin(now)
-        transfer.ask(core, self._call(handle), target)
+        stack = self._begin(now)
+        transfer.ask(stack, self._call(handle), target)
         return self._end()
 
     def report_transfer(self, handle: int, code: int, now: float) -> list[Effect]:
         """Tell the peer how the transfer goes that it asked for."""
-        core = self._begin(now)
-        transfer.report(core, self._call(handle), code)
+        stack = self._begin(now)
+        transfer.report(stack, self._call(handle), code)
         return self._end()
 
     def send_digit(self, handle: int, digit: str, now: float, *, duration: float = 0.16) -> list[Effect]:
@@ -211,13 +211,13 @@ class UserAgent:
         """
         if len(digit) != 1 or digit not in "0123456789*#ABCD":
             raise UnsafeValue(f"{digit!r} is no key of a telephone.")
-        core = self._begin(now)
+        stack = self._begin(now)
         call = self._call(handle)
         if call.phase is not Phase.CONFIRMED:
             raise CallStateError(f"A call that is {call.phase} takes no digits.")
         body = f"Signal={digit}\r\nDuration={round(duration * 1000)}\r\n".encode()
         established_call.send_in_dialog(
-            core, call, "INFO", lambda _: None, body=body, content_type="application/dtmf-relay"
+            stack, call, "INFO", lambda _: None, body=body, content_type="application/dtmf-relay"
         )
         return self._end()
 
@@ -245,33 +245,33 @@ class UserAgent:
         Raises:
             UnsafeValue: the address leads nowhere.
         """
-        core = self._begin(now)
+        stack = self._begin(now)
         try:
             hop = hop or hop_of(target)
         except FieldError as error:
             raise UnsafeValue(f"{target} cannot be reached: {error}.") from None
-        handle = core.new_handle()
-        me = core.contact(hop.transport, "antiphon")
+        handle = stack.new_handle()
+        me = stack.contact(hop.transport, "antiphon")
         request = Request("OPTIONS", target)
         request.headers.add("Max-Forwards", "70")
-        request.headers.add("From", str(NameAddr(me.uri).with_tag(core.ids.tag())))
+        request.headers.add("From", str(NameAddr(me.uri).with_tag(stack.ids.tag())))
         request.headers.add("To", str(NameAddr(target)))
-        request.headers.add("Call-ID", core.ids.call_id())
+        request.headers.add("Call-ID", stack.ids.call_id())
         request.headers.add("CSeq", "1 OPTIONS")
         request.headers.add("Contact", str(me))
         request.headers.add("Accept", "application/sdp")
 
         def answered(response: Response) -> None:
             if response.status >= 200:
-                core.report(PingAnswered(handle, response.status))
+                stack.report(PingAnswered(handle, response.status))
 
         numbers = iter(range(2, 100))
-        core.send_request(request, hop, answered, renumber=lambda: next(numbers))
+        stack.send_request(request, hop, answered, renumber=lambda: next(numbers))
         return handle, self._end()
 
     def leave(self, now: float) -> list[Effect]:
         """End every call, refuse new ones and take every registration back; wait for `is_idle`."""
-        self._core.leaving = True
+        self._stack.leaving = True
         effects: list[Effect] = []
         for handle in self.calls:
             effects += self.hang_up(handle, now, code=503)
@@ -282,112 +282,112 @@ class UserAgent:
 
     # -- inside ------------------------------------------------------------------------------------------------------------
 
-    def _begin(self, now: float) -> Core:
-        self._core.now = self._core.layer.now = now
-        self._core.source = Source("UDP", "", 0)
-        self._core.effects = []
-        return self._core
+    def _begin(self, now: float) -> Stack:
+        self._stack.now = self._stack.layer.now = now
+        self._stack.source = Source("UDP", "", 0)
+        self._stack.effects = []
+        return self._stack
 
     def _end(self) -> list[Effect]:
-        effects, self._core.effects = self._core.effects, []
+        effects, self._stack.effects = self._stack.effects, []
         return effects
 
     def _call(self, handle: int) -> Call:
-        call = self._core.calls.get(handle)
+        call = self._stack.calls.get(handle)
         if call is None:
             raise CallStateError("The call is over.")
         return call
 
     def _call_timer(self, call: Call, name: str) -> None:
-        core = self._core
+        stack = self._stack
         match name:
             case "cancel":
-                outgoing_call.give_up_cancelling(core, call)
+                outgoing_call.give_up_cancelling(stack, call)
             case "accepted" | "reliable":
-                incoming_call.timer_fired(core, call, name)
+                incoming_call.timer_fired(stack, call, name)
             case "transfer":
-                transfer.timed_out(core, call)
+                transfer.timed_out(stack, call)
             case _:
-                established_call.timer_fired(core, call, name)
+                established_call.timer_fired(stack, call, name)
 
     def _receive_response(self, response: Response) -> None:
         """RFC 3261 section 8.1.3.3: a response with further Vias went astray."""
         fields = response.headers
         complete = all(name in fields for name in ("Via", "From", "To", "Call-ID", "CSeq"))
         if complete and len(fields.listed("Via")) == 1:
-            self._core.layer.receive_response(response)
+            self._stack.layer.receive_response(response)
 
     def _receive_request(self, request: Request, source: Source) -> None:
-        core = self._core
+        stack = self._stack
         if not is_answerable(request):
             if source.may_begin and "Via" in request.headers:
-                core.respond_without_transaction(
+                stack.respond_without_transaction(
                     request, 400, "A header field is missing", response_hop(request, source)
                 )
             return
         stamp_via(request, source)
-        call = core.dialogs.get((request.call_id, request.to.tag, request.from_.tag))
+        call = stack.dialogs.get((request.call_id, request.to.tag, request.from_.tag))
         if request.method == "ACK":
             self._receive_ack(request, call, source)
             return
-        if not source.may_begin and call is None and core.layer.find(request) is None:
+        if not source.may_begin and call is None and stack.layer.find(request) is None:
             return  # Not even a CANCEL: its INVITE would have been dropped too.
-        server = core.layer.receive_request(request, source, response_hop(request, source))
+        server = stack.layer.receive_request(request, source, response_hop(request, source))
         if server is None:
             return
         if request.method == "INVITE":
             server.on_ack = partial(self._ack_of_invite, source=source)
         if request.method == "CANCEL":
             self._cancel(server, source)
-        elif core.layer.is_merged(server):
-            core.respond(server, 482)
+        elif stack.layer.is_merged(server):
+            stack.respond(server, 482)
         else:
             self._dispatch(server, call, source)
 
     def _dispatch(self, server: ServerTransaction, call: Call | None, source: Source) -> None:
-        core, request = self._core, server.request
+        stack, request = self._stack, server.request
         in_dialog = bool(request.to.tag)
-        fault = find_fault(request, core.options, in_dialog=in_dialog)
+        fault = find_fault(request, stack.options, in_dialog=in_dialog)
         if fault is not None:
-            core.respond(server, fault.status, fault.reason, headers=fault.headers)
+            stack.respond(server, fault.status, fault.reason, headers=fault.headers)
         elif call is not None:
-            dialog_requests.receive(core, call, server, source)
+            dialog_requests.receive(stack, call, server, source)
         elif in_dialog or request.method in _ONLY_IN_DIALOG:
-            core.respond(server, 481)
+            stack.respond(server, 481)
         elif request.method == "INVITE":
-            incoming_call.receive(core, server, source)
+            incoming_call.receive(stack, server, source)
         elif request.method == "OPTIONS":
-            dialog_requests.options(core, server)
+            dialog_requests.options(stack, server)
         else:
-            core.respond(server, 603)
+            stack.respond(server, 603)
 
     def _receive_ack(self, ack: Request, call: Call | None, source: Source) -> None:
         """An ACK belongs to a transaction, unless it acknowledges a 2xx: then it belongs to a dialog."""
-        core = self._core
-        server = core.layer.find(ack)
+        stack = self._stack
+        server = stack.layer.find(ack)
         if server is not None:
             if server.source.host == source.host or (source.trunk and source.trunk == server.source.trunk):
-                core.layer.receive_request(ack, source, response_hop(ack, source))
+                stack.layer.receive_request(ack, source, response_hop(ack, source))
         elif call is not None and dialog_requests.comes_from_peer(call, source):
-            incoming_call.acknowledged(core, call, ack)
+            incoming_call.acknowledged(stack, call, ack)
 
     def _ack_of_invite(self, ack: Request, *, source: Source) -> None:
         """The ACK to a 2xx by a peer that repeats the INVITE's branch, as those of RFC 2543 do."""
-        call = self._core.dialogs.get((ack.call_id, ack.to.tag, ack.from_.tag))
+        call = self._stack.dialogs.get((ack.call_id, ack.to.tag, ack.from_.tag))
         if call is not None and dialog_requests.comes_from_peer(call, source):
-            incoming_call.acknowledged(self._core, call, ack)
+            incoming_call.acknowledged(self._stack, call, ack)
 
     def _cancel(self, server: ServerTransaction, source: Source) -> None:
         """RFC 3261 section 9.2; a CANCEL from elsewhere than its INVITE is none."""
-        core = self._core
-        invite = core.layer.find(server.request, "INVITE")
+        stack = self._stack
+        invite = stack.layer.find(server.request, "INVITE")
         same = invite is not None and (
             invite.source.host == source.host or bool(source.trunk and source.trunk == invite.source.trunk)
         )
         if invite is None or not same:
-            core.respond(server, 481)
+            stack.respond(server, 481)
             return
-        core.respond(server, 200, to_tag=invite.tag)
-        call = next((one for one in core.calls.values() if one.server is invite), None)
+        stack.respond(server, 200, to_tag=invite.tag)
+        call = next((one for one in stack.calls.values() if one.server is invite), None)
         if call is not None:
-            incoming_call.cancelled(core, call, server.request.headers.get("Reason") or "")
+            incoming_call.cancelled(stack, call, server.request.headers.get("Reason") or "")

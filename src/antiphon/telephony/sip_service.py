@@ -18,10 +18,10 @@ from ..rtp.port_pool import PortPool, PortsExhausted
 from ..sip import events as sip
 from ..sip.admission import Admission
 from ..sip.call import CallRequest
-from ..sip.core import UserAgentOptions
 from ..sip.errors import SipError
 from ..sip.offer_answer import LocalMedia, Srtp
 from ..sip.registration import RegistrationRequest
+from ..sip.stack import UserAgentOptions
 from ..sip.transport.endpoint import Listener, SipEndpoint
 from ..sip.uri import user_uri
 from .bridge import Bridge
@@ -198,6 +198,13 @@ class SipService:
         self._trunks = {trunk.id: trunk for trunk in trunks if trunk.active}
         sources: dict[str, Sequence[str]] = {_OPEN_TRUNK: self.options.open_to}
         for trunk in self._trunks.values():
+            if trunk.transport not in self.options.transports:
+                logger.warning(
+                    "trunk %s uses %s, but this process does not listen on it: "
+                    "a far end that opens a connection of its own to hang up finds nobody; add it to the transports",
+                    trunk.id,
+                    trunk.transport,
+                )
             sources[trunk.id] = (*trunk.sources, *await _addresses_of(trunk))
         self._admission.set_trunks(sources)
         self._update_registrations()

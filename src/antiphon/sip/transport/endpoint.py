@@ -18,7 +18,6 @@ from typing import Any
 
 from ..admission import Admission, Verdict
 from ..call import CallRequest
-from ..core import UserAgentOptions
 from ..effects import CancelTimer, Effect, Hop, Report, Send, SetTimer, Source, TimerKey
 from ..errors import BadRequest, ParseError
 from ..events import SipEvent
@@ -26,6 +25,7 @@ from ..message import parse_message
 from ..offer_answer import LocalMedia
 from ..registration import RegistrationRequest
 from ..sdp import Direction
+from ..stack import UserAgentOptions
 from ..uri import Uri
 from ..user_agent import UserAgent
 from .connector import HANDSHAKE_SECONDS, Connector, Resolver, TlsContexts, TlsNames, is_address

@@ -54,7 +54,7 @@ class UserAgentOptions:
         return (*METHODS, "REFER") if self.takes_transfers else METHODS
 
 
-class Core:
+class Stack:
     """Owns the effects of one turn and the state that outlives it."""
 
     def __init__(self, options: UserAgentOptions, ids: Ids) -> None:
@@ -197,7 +197,7 @@ class ClientRequest:
 
     def __init__(
         self,
-        core: Core,
+        stack: Stack,
         request: Request,
         hop: Hop,
         on_response: Callable[[Response], None],
@@ -209,7 +209,7 @@ class ClientRequest:
         self.cancelled = False
         self.finished = False
         self.provisional = False
-        self._core = core
+        self._stack = stack
         self._hop = hop
         self._on_response = on_response
         self._renumber = renumber
@@ -226,16 +226,16 @@ class ClientRequest:
         if self._digest is not None:
             self._digest.authorize(request)
         hop = self._hop
-        request.headers.prepend("Via", str(self._core.via(hop.transport)))
-        if hop.transport == "UDP" and not self._switched and "TCP" in self._core.options.addresses:
-            if len(request.to_bytes()) > self._core.options.max_datagram:
+        request.headers.prepend("Via", str(self._stack.via(hop.transport)))
+        if hop.transport == "UDP" and not self._switched and "TCP" in self._stack.options.addresses:
+            if len(request.to_bytes()) > self._stack.options.max_datagram:
                 hop, self._switched = replace(hop, transport="TCP", connection=0), True
                 request.headers.remove("Via")
-                request.headers.prepend("Via", str(self._core.via("TCP")))
+                request.headers.prepend("Via", str(self._stack.via("TCP")))
         else:
             self._switched = False
         self.request = request
-        self.transaction = self._core.layer.request(request, hop, self._responded, self._failed)
+        self.transaction = self._stack.layer.request(request, hop, self._responded, self._failed)
 
     def resend(self, change: Callable[[Request], None]) -> bool:
         """Send it anew with a change and the next number; False: it was tried often enough."""
@@ -260,12 +260,12 @@ class ClientRequest:
         """Wait no longer for the final response."""
         if self.transaction is not None and not self.finished:
             self.finished = True
-            self._core.layer.abandon(self.transaction)
+            self._stack.layer.abandon(self.transaction)
 
     def _send_cancel(self) -> None:
         if self.transaction is not None:
             cancel = make_cancel(self.transaction.machine.request)
-            self._core.layer.request(cancel, self.transaction.hop, _ignore, _ignore)
+            self._stack.layer.request(cancel, self.transaction.hop, _ignore, _ignore)
 
     def _responded(self, response: Response) -> None:
         if response.status < 200:
