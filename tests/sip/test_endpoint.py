@@ -198,6 +198,36 @@ def test_tls_verifies_authority_and_name(tmp_path: Path, name: str, trusted: boo
     asyncio.run(run())
 
 
+def test_tls_stays_with_the_connection_whose_name_was_verified(tmp_path: Path) -> None:
+    """RFC 5922 section 7: a Contact with a bare address cannot be verified anew."""
+    cert_file, key_file = certificate(tmp_path, "localhost")
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(cert_file, key_file)
+
+    async def run() -> None:
+        listener = Listener("TLS", HOST, 0, advertised=("192.0.2.77", 5061), tls=server)
+        context = ssl.create_default_context(cafile=str(cert_file))
+        async with phones(listener, tls=lambda _: context) as (caller, callee):
+            port = callee.endpoint._servers[0].sockets[0].getsockname()[1]
+            target = SipUri("localhost", "bank", port, "sips")
+            call = caller.endpoint.place_call(CallRequest(target, ME, MEDIA))
+            await callee.wait_for(Answered)
+            caller.endpoint.hang_up(call)
+            assert (await callee.wait_for(Ended)).cause is EndCause.PEER_HUNG_UP
+
+    asyncio.run(run())
+
+
+def test_listening_on_every_address_tells_one_that_can_be_reached() -> None:
+    """RFC 3261 section 8.1.1.8: a Contact of 0.0.0.0 leads nowhere."""
+
+    async def run() -> None:
+        async with phones(Listener("UDP", "0.0.0.0", 0)) as (_, callee):
+            assert callee.endpoint.addresses["UDP"][0] not in ("0.0.0.0", "")
+
+    asyncio.run(run())
+
+
 def test_tls_names_the_host_it_wants() -> None:
     """RFC 6066 section 3: SNI."""
     asked: list[str] = []

@@ -212,6 +212,17 @@ def test_early_media() -> None:
     assert progress.body == answer.body != b""
 
 
+def test_a_description_within_a_multipart_body_is_found() -> None:
+    """RFC 5621 section 3.1: carriers send ISUP beside it."""
+    wire = Wire()
+    body = b"--x\r\nContent-Type: application/isup\r\n\r\n\x01\x02\r\n--x\r\nContent-Type: application/sdp\r\n\r\n"
+    body += sdp() + b"\r\n--x--\r\n"
+    Caller(wire).invite(body, content_type='multipart/mixed;boundary="x"')
+    (event,) = wire.happened()
+    assert event.offer is not None
+    assert event.offer.media[0].port == 30000
+
+
 # -- cancelling -----------------------------------------------------------------------------------------------------------------
 
 

@@ -484,6 +484,32 @@ def test_the_peer_holds_us_on_a_call_of_ours(method: str) -> None:
     assert held.media.direction is Direction.RECVONLY
 
 
+def test_media_may_change_before_the_answer_by_update_alone() -> None:
+    """RFC 3311 section 5.1: once the early answer is there."""
+    wire, _, invite = dialling()
+    wire.receive(respond(invite, 180))
+    assert peer_request(wire, invite, "UPDATE", sdp(version=2)) == [500]
+    wire.receive(respond(invite, 183, sdp()))
+    wire.happened()
+    assert peer_request(wire, invite, "UPDATE", sdp(direction="sendonly", version=2)) == [200]
+    (held,) = wire.happened()
+    assert held.media.on_hold
+    assert peer_request(wire, invite, "INVITE", sdp(version=3)) == [500]
+
+
+def test_a_change_that_gets_100_and_nothing_more_is_given_up() -> None:
+    """RFC 3261 section 17.1.1.2 sets no limit there, so we do: later changes must not wait for ever."""
+    wire, call, _ = established()
+    wire.perform(wire.ua.hold(call, Direction.INACTIVE, wire.now))
+    (change,) = wire.requests()
+    wire.receive(respond(change, 100, tag=""))
+    wire.run(64.2)
+    assert [request.method for request in wire.requests()] == ["CANCEL"]
+    assert [event.code for event in wire.happened()] == [408]
+    wire.perform(wire.ua.hold(call, Direction.SENDONLY, wire.now))
+    assert wire.requests()[0].method == "INVITE"
+
+
 # -- session timers -------------------------------------------------------------------------------------------------------------------
 
 

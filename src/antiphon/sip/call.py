@@ -98,7 +98,7 @@ class Call:
 
     Attributes:
         transport: of the call's messages where an address names none.
-        connection: the connection the peer's INVITE came by, or 0.
+        connection: the connection that the peer's INVITE or last response came by, or 0.
         peers: addresses that may send requests within the dialog.
         dialog: the confirmed dialog; before that, the latest early one.
         acks: our ACKs by the peer's tag, for when a 2xx comes again.

@@ -68,7 +68,7 @@ def forget(stack: Stack, call: Call) -> None:
 
 
 def hop_of_dialog(call: Call, dialog: Dialog) -> Hop:
-    """Where a request within the dialog goes; by the connection of the peer's INVITE if it leads there.
+    """Where a request within the dialog goes; by the peer's connection if it leads there.
 
     Raises:
         FieldError: the peer gave an address that one cannot send to.

@@ -133,6 +133,8 @@ def give_up_cancelling(stack: Stack, call: Call) -> None:
 def _responded(stack: Stack, call: Call, response: Response) -> None:
     if stack.source.host:
         call.peers.add(stack.source.host)
+    if stack.source.connection:
+        call.connection = stack.source.connection
     if response.status < 200:
         if response.status > 100 and call.phase is Phase.CALLING:
             _provisional(stack, call, response)

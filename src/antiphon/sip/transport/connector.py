@@ -103,8 +103,11 @@ class Connector:
     def find(self, hop: Hop) -> StreamConnection | None:
         """An open connection that leads to the hop."""
         named = self._open.get(hop.connection)
-        if named is not None and named.is_open and (named.peer[0] == hop.host or not is_address(hop.host)):
-            return named
+        if named is not None and named.is_open:
+            # No certificate vouches for a bare address, so TLS stays with the connection whose name was verified.
+            unverifiable = hop.transport == "TLS" and named.transport_name == "TLS"
+            if named.peer[0] == hop.host or not is_address(hop.host) or unverifiable:
+                return named
         for connection in self._open.values():
             fits = connection.transport_name == hop.transport and connection.is_open
             if fits and connection.peer == (hop.host, hop.port):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import cast
 
+_RECEIVE_BUFFER = 4_194_304  # for the burst of a second; the system may grant less
 OnDatagram = Callable[[bytes, str, int], None]
 
 
@@ -53,6 +55,9 @@ class UdpSocket(asyncio.DatagramProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.DatagramTransport, transport)
+        bound: socket.socket | None = transport.get_extra_info("socket")
+        if bound is not None:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self._closed.done():
