@@ -35,7 +35,7 @@ from ..rest import RestServices, install_rest
 from ..serve import serve
 from ..settings import ServerSettings, parse_ice_servers
 from ..tls import data_folder
-from .prewarm import prewarm
+from .prewarm import Prewarmer
 from .roles import SupervisedRole
 from .settings import PlatformSettings, Role
 from .signals import StopRequests, listening_to_signals
@@ -77,6 +77,7 @@ class Platform:
         self._store.backend = MeasuredBackend(self._store.backend, self._metrics)
         self._tracing = _tracing(settings)
         self._recordings = Recordings(self._store, recording_storage(settings))
+        self._prewarmer = Prewarmer()
         self._host = self._make_host()
         self._telephone = self._make_telephone()
         self._relay: EventRelay | None = None
@@ -131,7 +132,7 @@ class Platform:
         if self._host is not None:
             await self._recordings.start()
             self._host.start()
-            await prewarm(self._store)
+            await self._prewarmer.load_all(self._store)
         parts = {
             Role.SUPERVISOR: self._supervise,
             Role.DISPATCHER: self._dispatch,
@@ -281,7 +282,9 @@ class Platform:
 
     def _make_app(self) -> FastAPI:
         assistants = StoredAssistants(
-            self._store, self._host if Role.WORKER in self._settings.roles else None
+            self._store,
+            self._host if Role.WORKER in self._settings.roles else None,
+            load=self._prewarmer.load,
         )
         settings = self._server_settings
         if self._url and not settings.port:  # started again: where it was

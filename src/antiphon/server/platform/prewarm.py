@@ -1,4 +1,4 @@
-"""Loads what the stored assistants run on, so that the first call does not wait for it."""
+"""Loads what assistants run on before their calls, which loading would stall."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ...calls.resource import own_fields
 from ...calls.runtime import VOICE_ACTIVITY
 from ...models.errors import AntiphonError
 from ...models.registry import resolve_vad
-from ...store import SecretError, Store
+from ...store import Document, Store
 
 logger = logging.getLogger(__name__)
 
@@ -21,31 +21,38 @@ _ON_THIS_MACHINE = "local"
 """Other vendors' models are made, which imports what they need, but not connected."""
 
 
-async def prewarm(store: Store) -> None:
-    """Load the models of all stored assistants, each once. What cannot be loaded is logged: its calls say why."""
-    try:
-        async with asyncio.timeout(DEADLINE):
-            await _load_voice_activity()
-            for kind, choice in await _choices(store):
-                await _load(kind, choice)
-    except TimeoutError:
-        logger.warning("the models are not all loaded after %g s; the first calls wait for them", DEADLINE)
+class Prewarmer:
+    """Loads each model once in this process. What cannot be loaded is logged: the calls that need it say why."""
 
+    def __init__(self) -> None:
+        self._loaded: set[str] = set()
+        self._loading = asyncio.Lock()
 
-async def _choices(store: Store) -> list[tuple[str, ModelChoice]]:
-    found: dict[str, tuple[str, ModelChoice]] = {}
-    async for document in store.each("assistants"):
+    async def load_all(self, store: Store) -> None:
+        """The voice detector, and the models of all stored assistants."""
         try:
-            revealed = await store.get("assistants", document["id"], reveal=True)
-            assistant = parse(Assistant, own_fields(revealed))
-        except (AntiphonError, SecretError) as error:
-            logger.warning("assistant %s cannot take calls: %s", document["id"], error)
-            continue
-        for kind in USES[assistant.mode]:
-            choice: ModelChoice | None = getattr(assistant, kind)
-            if choice is not None:
-                found[f"{kind} {choice.registry_name} {choice.options}"] = (kind, choice)
-    return list(found.values())
+            async with asyncio.timeout(DEADLINE):
+                await _load_voice_activity()
+                async for document in store.each("assistants"):
+                    try:
+                        await self.load(await store.get("assistants", document["id"], reveal=True))
+                    except AntiphonError as error:
+                        logger.warning("assistant %s cannot take calls: %s", document["id"], error)
+        except TimeoutError:
+            logger.warning("the models are not all loaded after %g s; calls wait for the rest", DEADLINE)
+
+    async def load(self, assistant_document: Document) -> None:
+        """The models of one assistant, given with its secrets. Raises DocumentRefused if it cannot be read."""
+        assistant = parse(Assistant, own_fields(assistant_document))
+        async with self._loading:
+            for kind in USES[assistant.mode]:
+                choice: ModelChoice | None = getattr(assistant, kind)
+                if choice is None:
+                    continue
+                name = f"{kind} {choice.registry_name} {choice.options}"
+                if name not in self._loaded:
+                    await _load(kind, choice)
+                    self._loaded.add(name)
 
 
 async def _load(kind: str, choice: ModelChoice) -> None:

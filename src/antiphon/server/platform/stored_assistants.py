@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from ...models.errors import AntiphonError
@@ -37,14 +37,21 @@ class StoredAssistants:
     Args:
         store: where the assistants are.
         host: runs the calls; None: this process runs none.
+        load: loads what an assistant runs on, before its call is connected.
         clock: seconds, on any monotonic clock.
     """
 
     def __init__(
-        self, store: Store, host: WebCallHost | None, *, clock: Callable[[], float] = time.monotonic
+        self,
+        store: Store,
+        host: WebCallHost | None,
+        *,
+        load: Callable[[Document], Awaitable[None]] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._host = host
+        self._load = load
         self._clock = clock
         self._listed: tuple[float, list[AgentInfo]] | None = None
 
@@ -70,6 +77,8 @@ class StoredAssistants:
             raise AgentStartError("this server runs no calls: start one with the role worker")
         try:
             assistant = await self._store.get("assistants", call.agent, reveal=True)
+            if self._load is not None:
+                await self._load(assistant)
             variables = json.loads(call.metadata) if call.metadata else {}
             await self._host.start_web(assistant, call.room, call.identity, call.leg, variables)
         except NotFound as error:
