@@ -10,7 +10,6 @@ import typer
 
 from ..models.errors import AntiphonError
 from . import keys
-from . import keys
 from .errors import WRONG_USAGE, complain, run
 from .logs import set_up_logging
 
@@ -21,8 +20,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-app.add_typer(keys.app)
 
 app.add_typer(keys.app)
 
