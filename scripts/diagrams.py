@@ -17,7 +17,7 @@ from pathlib import Path
 
 import grimp
 
-from . import turn_diagram
+from . import sip_diagram, turn_diagram
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "antiphon"
@@ -87,8 +87,20 @@ def turn_states_page() -> str:
     ) + turn_diagram.page()
 
 
+def sip_transactions_page() -> str:
+    """The tables of the four SIP transactions."""
+    return (
+        "# SIP transactions\n\n"
+        + DRAWN
+        + "A transaction is a request, its retransmissions and its responses as one thing (RFC 3261 section 17, RFC 6026). These "
+        "are the tables of `sip/transaction.py`, which decide everything; a pair of state and input that has no row is ignored. "
+        "Over TCP and TLS timers A, E and G do not run, and D, I, J and K are zero.\n\n"
+    ) + sip_diagram.page()
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "docs/layers.md": layers_page,
+    "docs/sip-transactions.md": sip_transactions_page,
     "docs/turn-states.md": turn_states_page,
 }
 
