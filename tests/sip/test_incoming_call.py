@@ -223,6 +223,21 @@ def test_a_description_within_a_multipart_body_is_found() -> None:
     assert event.offer.media[0].port == 30000
 
 
+def test_ringing_is_repeated_every_minute() -> None:
+    """RFC 3261 section 13.3.1.1: or proxies would take the call back."""
+    wire, _, call = ringing()
+    wire.perform(wire.ua.ring(call, wire.now))
+    wire.run(130)
+    assert wire.statuses() == [180, 180, 180]
+    wire.perform(wire.ua.hang_up(call, wire.now))
+    assert 180 not in wire.statuses()
+
+
+def test_timestamp_is_repeated_in_the_100() -> None:
+    """RFC 3261 section 8.2.6.1."""
+    assert Caller(Wire()).invite(Timestamp="54.2").headers.get("Timestamp") == "54.2"
+
+
 # -- cancelling -----------------------------------------------------------------------------------------------------------------
 
 
@@ -274,6 +289,7 @@ def test_a_cancel_from_elsewhere_is_none() -> None:
         ("NEWMETHOD", {}, 405, "Allow", "OPTIONS"),
         ("INVITE", {"body": b"x", "content_type": "application/unknown"}, 415, "Accept", "application/sdp"),
         ("INVITE", {"body": b"x", "Content_Encoding": "gzip"}, 415, "Accept-Encoding", "identity"),
+        ("INVITE", {"body": sdp(), "Accept": "text/plain"}, 406, "", ""),
         ("INVITE", {"Require": "gruu, precondition"}, 420, "Unsupported", "gruu, precondition"),
         ("INVITE", {"body": b"nonsense"}, 400, "", ""),
         ("INVITE", {"uri": "im:bank@192.0.2.1"}, 416, "", ""),
@@ -346,7 +362,7 @@ STATUS_OF = {
     "TC_UNKSM2_V.dat": 405, "TC_BEXT01_V.dat": 420, "TC_INVUT_V.dat": 415, "TC_REGAUT01_V.dat": 405,
     "TC_MULTI01_I.dat": 400, "TC_MCL01_I.dat": 400, "TC_ZEROMF_V.dat": 200, "TC_SEMIURI_V.dat": 200,
     "TC_TRANSPORTS_V.dat": 200, "TC_INTMETH.dat": 405, "TC_LWSDISP_V.dat": 200, "TC_MPART01.dat": 405,
-    "TC_SDP01_V.dat": 100, "TC_ESC01_V.dat": 100, "TC_BCAST_V.dat": 0, "TC_NOREASON_V.dat": 0,
+    "TC_SDP01_V.dat": 406, "TC_ESC01_V.dat": 100, "TC_BCAST_V.dat": 0, "TC_NOREASON_V.dat": 0,
 }  # fmt: skip
 
 

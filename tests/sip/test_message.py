@@ -136,6 +136,22 @@ def test_what_is_no_uri_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "display", "uri"),
+    [
+        ("Jürgen Müller <sip:j@x>", "Jürgen Müller", "sip:j@x"),
+        ("+1 (212) 555 <sip:j@x>", "+1 (212) 555", "sip:j@x"),
+        ('"A \\"B\\" C" <sip:j@x>', 'A "B" C', "sip:j@x"),
+        ("<sip:p.example;lr;ftag=a;vsf=AAA=>", "", "sip:p.example;lr;ftag=a;vsf=AAA="),
+    ],
+)
+def test_addresses_of_the_field(text: str, display: str, uri: str) -> None:
+    """RFC 3261 section 20.10, and what peers make of it."""
+    address = parse_name_addr(text, "From")
+    assert (address.display, str(address.uri)) == (display, uri)
+    assert parse_name_addr(str(address), "From") == address
+
+
+@pytest.mark.parametrize(
     ("one", "other", "same"),
     [
         ("sip:%61lice@atlanta.com;transport=TCP", "sip:alice@AtLanTa.CoM;Transport=tcp", True),

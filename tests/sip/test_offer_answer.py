@@ -275,11 +275,10 @@ def test_keys_stay_for_the_whole_call() -> None:
         b"",
         b"hello",
         b"v=1\r\n",
-        b"v=0\r\nm=audio 1 RTP/AVP 0\r\n",
         sdp(port=99999),
         sdp(address="x y"),
         b"v=0\r\no=- 1 1 IN IP4 h\r\ns=-\r\nm=audio 1 RTP/AVP 0\r\n",
-        b"v=0\r\no=- x 1 IN IP4 h\r\n",
+        b"v=0\r\no=- 1 1 IN IP4 h\r\nc=IN IP4 h\r\nm=audio x RTP/AVP 0\r\n",
         b"v=0\r\n" + b"a=x\r\n" * 600,
     ],
 )
@@ -292,6 +291,7 @@ def test_malformed_descriptions(body: bytes) -> None:
 def test_bare_line_feeds_and_missing_lines_are_forgiven() -> None:
     """RFC 8866 section 5: parsers should accept a bare LF."""
     assert parse_sdp(sdp().replace(b"\r\n", b"\n")) == parse_sdp(sdp())
+    assert parse_sdp(b"\r\n" + sdp().replace(b"o=peer 7", b"o=a peer 7")).media[0].port == 30000
     assert parse_sdp(sdp().replace(b"s=-\r\n", b"").replace(b"t=0 0\r\n", b"")).media[0].port == 30000
 
 

@@ -130,6 +130,7 @@ class Call:
     server: ServerTransaction | None = None
     offer: SessionDescription | None = None
     answer_body: bytes = b""
+    provisional: Response | None = None
     reliable: ReliableProvisional | None = None
     last_rseq: int = 0
     wants_reliable: bool = False

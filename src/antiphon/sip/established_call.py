@@ -21,7 +21,7 @@ from .session_timer import Refresher, SessionExpires, SessionTimer, agreed
 from .stack import ClientRequest, Stack
 
 REFRESH, EXPIRE, GLARE, TRANSFER, CHANGE = "refresh", "expire", "glare", "transfer", "change"
-TIMERS = (REFRESH, EXPIRE, GLARE, TRANSFER, CHANGE, "cancel", "accepted", "reliable")
+TIMERS = (REFRESH, EXPIRE, GLARE, TRANSFER, CHANGE, "cancel", "accepted", "reliable", "ringing")
 
 
 # -- the call as a whole ------------------------------------------------------------------------------------------------------

@@ -139,6 +139,10 @@ class Headers:
         return other
 
 
+# What separates fields and addresses; the rest of what should be quoted, as letters beyond ASCII, is let through.
+_NEVER_BARE = frozenset('",;:<>\\')
+
+
 @dataclass(frozen=True, slots=True)
 class NameAddr:
     """An address with a display name and parameters: From, To, Contact, Route, Record-Route, Refer-To.
@@ -190,7 +194,7 @@ def parse_name_addr(text: str, what: str) -> NameAddr:
         if not is_quoted(display):
             raise FieldError(f"{what} has a malformed display name")
         display = unquote(display)
-    elif display and not all(is_token(word) for word in display.split()):
+    elif any(char in _NEVER_BARE or char < " " for char in display):
         raise FieldError(f"{what} has a display name that belongs in quotes")
     return NameAddr(parse_uri(address), display, parse_params(parts, what))
 

@@ -27,7 +27,8 @@ from .stack import Stack, local_user
 from .transaction_layer import ServerTransaction
 from .uri import SipUri
 
-ACCEPTED, RELIABLE = "accepted", "reliable"
+ACCEPTED, RELIABLE, RINGING = "accepted", "reliable", "ringing"
+_RING_AGAIN = 60.0
 
 
 def receive(stack: Stack, server: ServerTransaction, source: Source) -> None:
@@ -104,7 +105,8 @@ def ring(stack: Stack, call: Call, code: int, media: LocalMedia | None, headers:
         body = call.answer_body
     fields = {**_fields(stack, call), "Allow": ", ".join(stack.options.methods), **headers}
     if not call.wants_reliable:
-        stack.respond(call.server, code, headers=fields, body=body)
+        call.provisional = stack.respond(call.server, code, headers=fields, body=body)
+        stack.set_timer(("call", call.handle, RINGING), _RING_AGAIN)
         return
     call.last_rseq = call.last_rseq + 1 if call.last_rseq else stack.ids.number()
     fields |= {"Require": "100rel", "RSeq": str(call.last_rseq)}
@@ -310,3 +312,7 @@ def timer_fired(stack: Stack, call: Call, name: str) -> None:
         resend_2xx(stack, call)
     elif name == RELIABLE:
         resend_provisional(stack, call)
+    elif call.phase is Phase.INCOMING and call.server is not None and call.provisional is not None:
+        # Proxies give up on a call that they have not heard of for three minutes (RFC 3261 section 13.3.1.1).
+        stack.layer.respond(call.server, call.provisional)
+        stack.set_timer(("call", call.handle, RINGING), _RING_AGAIN)

@@ -153,6 +153,8 @@ def make_response(request: Request, status: int, reason: str = "", *, to_tag: st
         response.headers.add_received("To", f"{to};tag={to_tag}" if to_tag and not _has_tag(to) else to)
     response.headers.copy_from(request.headers, "Call-ID")
     response.headers.copy_from(request.headers, "CSeq")
+    if status == 100:
+        response.headers.copy_from(request.headers, "Timestamp")
     if request.method == "INVITE" and 100 < status < 300:
         response.headers.copy_from(request.headers, "Record-Route")
     return response

@@ -112,7 +112,7 @@ def _invite(stack: Stack, call: Call, wanted: CallRequest, transport: str) -> Re
     return request
 
 
-def cancel(stack: Stack, call: Call, reason: str = "") -> None:
+def cancel(stack: Stack, call: Call) -> None:
     """Take the INVITE back; the end is reported once the peer has confirmed it, or is held to be gone."""
     if call.phase is Phase.CALLING and call.invite is not None:
         call.phase = Phase.CANCELLING

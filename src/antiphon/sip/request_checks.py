@@ -51,10 +51,20 @@ def find_fault(request: Request, options: UserAgentOptions, *, in_dialog: bool) 
         return Fault(405, headers={"Allow": ", ".join(options.methods)})
     if isinstance(request.uri, OtherUri) and request.uri.scheme not in _SCHEMES:
         return Fault(416)
+    if request.method == "INVITE" and not _takes_descriptions(request):
+        return Fault(406)
     unknown = request.headers.tokens("Require") - set(EXTENSIONS)
     if unknown:
         return Fault(420, headers={"Unsupported": ", ".join(sorted(unknown))})
     return _body_fault(request)
+
+
+def _takes_descriptions(request: Request) -> bool:
+    """Whether the peer understands the description that our answer carries (RFC 3261 section 20.1; RFC 4475 section 3.3.15)."""
+    if "Accept" not in request.headers:
+        return True
+    kinds = {text.partition(";")[0].strip().lower() for text in request.headers.listed("Accept")}
+    return bool(kinds & {"application/sdp", "application/*", "*/*"})
 
 
 def _body_fault(request: Request) -> Fault | None:

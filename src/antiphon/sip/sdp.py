@@ -209,19 +209,24 @@ def _direction_in(attributes: tuple[Attribute, ...]) -> Direction | None:
 
 
 def parse_sdp(body: bytes) -> SessionDescription:
-    """Read a description. Unknown lines are passed over, missing `s=` and `t=` forgiven.
+    """Read a description. Unknown lines are passed over; `o=`, `s=` and `t=`, which decide nothing here, may be missing or odd.
 
     Raises:
-        SdpError: there is no `v=0`, or an `o=`, `c=` or `m=` line is malformed.
+        SdpError: there is no `v=0`, or a `c=` or `m=` line is malformed.
     """
-    lines = body.decode("utf-8", "surrogateescape").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    lines = (
+        body.lstrip(b"\r\n")
+        .decode("utf-8", "surrogateescape")
+        .replace("\r\n", "\n")
+        .replace("\r", "\n")
+        .split("\n")
+    )
     if len(lines) > MAX_LINES:
         raise SdpError(f"a session description has more than {MAX_LINES} lines")
     if not lines[0].rstrip() == "v=0":
         raise SdpError("a session description does not begin with v=0")
     session = SessionDescription()
     media: list[MediaDescription] = []
-    seen_origin = False
     for line in lines[1:]:
         kind, equals, value = line.partition("=")
         value = value.strip()
@@ -229,7 +234,7 @@ def parse_sdp(body: bytes) -> SessionDescription:
             continue
         match kind:
             case "o":
-                session, seen_origin = replace(session, origin=_read_origin(value)), True
+                session = replace(session, origin=value)
             case "s":
                 session = replace(session, name=value or "-")
             case "c" if media:
@@ -242,19 +247,10 @@ def parse_sdp(body: bytes) -> SessionDescription:
                 media[-1] = replace(media[-1], attributes=(*media[-1].attributes, _read_attribute(value)))
             case "a":
                 session = replace(session, attributes=(*session.attributes, _read_attribute(value)))
-    if not seen_origin:
-        raise SdpError("a session description has no o= line")
     for section in media:
         if section.port and not (section.address or session.address):
             raise SdpError("a session description says nowhere where media goes")
     return replace(session, media=tuple(media))
-
-
-def _read_origin(value: str) -> str:
-    parts = value.split()
-    if len(parts) != 6 or not (parts[1].isdigit() and parts[2].isdigit()):
-        raise SdpError("the o= line of a session description is malformed")
-    return value
 
 
 def _read_address(value: str) -> str:

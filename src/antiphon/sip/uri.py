@@ -13,10 +13,11 @@ from urllib.parse import unquote as percent_decode
 from .errors import FieldError, UnsafeValue
 from .grammar import Params, check_safe, parse_host_port
 
-# The octets of RFC 3261's `user`, `password`, parameters and headers, and `#`, which telephones send unescaped.
+# The octets of RFC 3261's `user`, `password`, parameters and headers; and `#`, which telephones send unescaped, and `=`, which
+# proxies put into the values of their own parameters.
 _USER = re.compile(r"[A-Za-z0-9\-_.!~*'()&=+$,;?/%#\[\]]*\Z")
 _PASSWORD = re.compile(r"[A-Za-z0-9\-_.!~*'()&=+$,%:]*\Z")
-_PARAM = re.compile(r"[A-Za-z0-9\-_.!~*'()\[\]/:&+$%`#]+\Z")
+_PARAM = re.compile(r"[A-Za-z0-9\-_.!~*'()\[\]/:&+$%`#=]+\Z")
 _HEADERS = re.compile(r"[A-Za-z0-9\-_.!~*'()\[\]/?:+$%&=]*\Z")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+\-.]*):(.+)\Z", re.DOTALL)
 _OTHER = re.compile(r"[^\s<>\"\x00-\x20]+\Z")
