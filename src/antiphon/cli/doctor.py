@@ -88,8 +88,13 @@ def findings() -> Iterator[Finding]:
             needed=extra != "console",
         )
     for kind, vendors in available().items():
+        advice = 'pip install "antiphon[local]"' if kind != "realtime" else "install a plugin that has one"
         yield Finding(
-            f"models: {kind}", bool(vendors), ", ".join(vendors) or "none", 'pip install "antiphon[local]"'
+            f"models: {kind}",
+            bool(vendors),
+            ", ".join(vendors) or "none",
+            advice,
+            needed=kind != "realtime",
         )
     yield _sound()
     yield Finding("assistants", True, ", ".join(assistant_names()))
