@@ -199,8 +199,26 @@ def test_modes_and_their_models(mode: str, needs: list[str]) -> None:
     found = problems({"name": "x", "prompt": "y", "mode": mode})
     assert sorted(found) == needs
     found = problems({**BANK, "mode": mode, "realtime": {"provider": "acme"}})
-    assert "choose mode cascade" in found["realtime"]
+    assert "acme has no realtime model" in found["realtime"]
     assert "does not use llm" in found["llm"]
+    found = problems(
+        {**BANK, "mode": mode, "realtime": {"provider": "openai", "options": {"modalities": []}}}
+    )
+    assert "the mode decides" in found["realtime.options"]
+
+
+@pytest.mark.parametrize("mode", ["pipeline", "realtime"])
+def test_a_realtime_model_without_its_key(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openai")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    realtime = {"provider": "openai", "model": "gpt-realtime", "voice": "marin"}
+    document = {**BANK, "mode": mode, "stt": None, "llm": None, "realtime": realtime}
+    if mode == "realtime":
+        document["tts"] = None
+    found = problems(document)
+    assert list(found) == ["realtime"]
+    assert "OPENAI_API_KEY is not set" in found["realtime"]
+    create_assistant({**document, "realtime": {**realtime, "api_key": "sk-own"}})
 
 
 def test_tools_that_do_not_exist() -> None:

@@ -179,7 +179,7 @@ def test_a_typed_conversation_on_the_model_of_this_machine(monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"mode": "realtime"}, "mode realtime"),
+        ({"mode": "realtime"}, "has no realtime; mode realtime needs one"),
         ({"llm": None}, "has no llm"),
         ({"llm": {"provider": "nobody"}}, "No plugin"),
     ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from antiphon.calls.call_host import CallHost
 from antiphon.calls.call_parts import CallOptions
 from antiphon.models.chat_context import ToolCall
 from antiphon.models.llm import LLM
+from antiphon.models.realtime import RealtimeModel
 from antiphon.models.registry import register_plugin
 from antiphon.models.stt import STT
 from antiphon.models.tts import TTS
@@ -33,6 +34,7 @@ from antiphon.telephony import (
     TransferFailed,
 )
 
+from .realtime import ScriptedRealtime
 from .scripted import Answer, ScriptedLLM, ScriptedSTT, ScriptedTTS, ScriptedVAD
 
 VENDOR = "rehearsed"
@@ -62,6 +64,7 @@ class Rehearsed:
     def __init__(self) -> None:
         self.answers: dict[str, Answer] = {}
         self.llms: list[ScriptedLLM] = []
+        self.realtimes: list[ScriptedRealtime] = []
         self.fail: BaseException | None = None
 
     def says(self, question: str, text: str = "Well.", calls: tuple[ToolCall, ...] = ()) -> None:
@@ -81,6 +84,14 @@ class Rehearsed:
 
     def create_tts(self, model: str, voice: str | None = None) -> TTS:
         return ScriptedTTS(first=0.0, length=0.1)
+
+    def create_realtime(
+        self, model: str, voice: str | None = None, *, modalities: Sequence[str] = ("audio",)
+    ) -> RealtimeModel:
+        answer = Answer("Hello there.", first=0.0, whole=0.0)
+        made = ScriptedRealtime(answers=answer, speaks="audio" in modalities, length=0.1)
+        self.realtimes.append(made)
+        return made
 
 
 @contextmanager

@@ -72,7 +72,7 @@ def find_problems(assistant: Assistant, *, known_tools: Collection[str] | None =
                 )
             )
         elif choice is not None:
-            problems += _check_model(kind, choice)
+            problems += _check_model(kind, choice, assistant.mode)
     if known_tools is not None:
         problems += [
             FieldProblem(f"tools.{index}", f"there is no tool {tool!r}")
@@ -82,27 +82,34 @@ def find_problems(assistant: Assistant, *, known_tools: Collection[str] | None =
     return problems
 
 
-def create_model(kind: str, choice: ModelChoice) -> Any:
+def create_model(kind: str, choice: ModelChoice, mode: Mode | None = None) -> Any:
     """The model of a choice, with its options and its own key.
+
+    Args:
+        kind: `"stt"`, `"llm"`, `"tts"` or `"realtime"`.
+        choice: which one.
+        mode: whether a realtime model speaks; None: as its vendor has it.
 
     Raises:
         ConfigurationError: it is unknown here, or lacks a package or key, or does not take one of the options.
     """
-    if kind not in registry.KINDS:
-        raise ConfigurationError(f"this version has no {kind} models; choose mode cascade")
     settings = dict(choice.options)
     if choice.api_key is not None:
         settings["api_key"] = choice.api_key
+    if kind == "realtime" and mode is not None:
+        settings["modalities"] = ["text"] if mode is Mode.PIPELINE else ["audio"]
     resolve = getattr(registry, f"resolve_{kind}")
     return resolve(choice.registry_name, **settings)
 
 
-def _check_model(kind: str, choice: ModelChoice) -> list[FieldProblem]:
+def _check_model(kind: str, choice: ModelChoice, mode: Mode) -> list[FieldProblem]:
+    if kind == "realtime" and "modalities" in choice.options:
+        return [FieldProblem("realtime.options", "the mode decides the modalities; leave them out")]
     # A path would let whoever may write assistants read files of the server.
     if choice.provider.lower() == "local" and _PATH.search(f"{choice.model}:{choice.voice or ''}"):
         return [FieldProblem(kind, "a local model is chosen by its name here, not by the path of a file")]
     try:
-        create_model(kind, choice)
+        create_model(kind, choice, mode)
     except ConfigurationError as error:
         return [FieldProblem(kind, str(error))]
     except (TypeError, ValueError) as error:

@@ -16,6 +16,7 @@ from ..assistants.function_tools import FunctionTools, described
 from ..models.errors import ConfigurationError
 from ..models.llm import LLM
 from ..models.outbound_http import OutboundPolicy
+from ..models.realtime import RealtimeModel
 from ..models.stt import STT
 from ..models.tools import FunctionTool
 from ..models.tts import TTS
@@ -41,7 +42,7 @@ from ..voice.controllers import (
     SilenceWatchdogOptions,
 )
 from .assistant import Assistant, Interruptions, Mode
-from .assistant_check import create_model
+from .assistant_check import USES, create_model
 from .lifecycle import CallLimits, CallPlan
 from .metered_agent import MeteredAgent, ModelUsage
 from .status import CallDirection
@@ -94,13 +95,8 @@ class CallRuntime:
             caller_identity: who in the room is the caller; None: the first who is no agent.
 
         Raises:
-            ConfigurationError: the mode is not there yet, a model cannot be used, or a sound is missing.
+            ConfigurationError: a model cannot be used, or a sound is missing.
         """
-        if assistant.mode is not Mode.CASCADE:
-            raise ConfigurationError(
-                f"assistant {assistant.name!r} uses mode {assistant.mode}, which this version cannot run; "
-                "choose mode cascade"
-            )
         self.assistant = assistant
         texts = preview(assistant, variables or {})
         self.missing = texts.missing
@@ -111,8 +107,11 @@ class CallRuntime:
         self._room_options = RoomOptions(participant_identity=caller_identity)
         self._audio_output = audio_output
         self._sounds = None if text_only else _sound_options(assistant, sounds)
-        kinds = ("llm",) if text_only else ("stt", "llm", "tts")
-        self._models: dict[str, STT | LLM | TTS] = {kind: _make_model(assistant, kind) for kind in kinds}
+        self._models: dict[str, STT | LLM | TTS | RealtimeModel] = {
+            kind: _make_model(assistant, kind, text_only=text_only)
+            for kind in USES[assistant.mode]
+            if not text_only or kind in ("llm", "realtime")
+        }
         models: dict[str, Any] = dict(self._models)
         self.session: AgentSession[None] = AgentSession(
             **models,
@@ -223,11 +222,14 @@ def make_tool(
     )
 
 
-def _make_model(assistant: Assistant, kind: str) -> Any:
+def _make_model(assistant: Assistant, kind: str, *, text_only: bool) -> Any:
     choice = getattr(assistant, kind)
     if choice is None:
-        raise ConfigurationError(f"assistant {assistant.name!r} has no {kind}; mode cascade needs one")
-    return create_model(kind, choice)
+        raise ConfigurationError(
+            f"assistant {assistant.name!r} has no {kind}; mode {assistant.mode} needs one"
+        )
+    # Where nobody listens, a realtime model need not speak.
+    return create_model(kind, choice, Mode.PIPELINE if text_only else assistant.mode)
 
 
 def _turn_options(options: Interruptions) -> dict[str, Any]:
@@ -249,7 +251,8 @@ def _make_controllers(assistant: Assistant) -> list[Controller]:
     made: list[Controller] = [
         MaxDurationController(MaxDurationOptions(limit=limit.seconds, announcement=limit.announcement)),
         FillerController(
-            FillerOptions(enabled=fillers.enabled, after=fillers.after_seconds, texts=tuple(fillers.texts))
+            FillerOptions(enabled=fillers.enabled, after=fillers.after_seconds, texts=tuple(fillers.texts)),
+            realtime=assistant.mode is Mode.REALTIME,
         ),
         InputGuard(InputGuardOptions(window=interaction.input_guard_seconds)),
     ]
