@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI
@@ -25,8 +25,9 @@ from ...calls.recording import Recordings, RecordingStorage
 from ...calls.supervisor import CallSupervisor
 from ...calls.upkeep import Upkeep, retention_in_seconds
 from ...calls.webhook_delivery import WebhookDeliverer
+from ...models.errors import ConfigurationError
 from ...models.outbound_http import OutboundPolicy
-from ...observability import Metrics, Tracing, TracingOptions
+from ...observability import Metrics
 from ...observability.measured_backend import MeasuredBackend
 from ...rooms.local import LocalRooms
 from ...store import Document, Store, open_store
@@ -42,12 +43,16 @@ from .signals import StopRequests, listening_to_signals
 from .stored_assistants import StoredAssistants
 from .telephone import Telephone
 
+if TYPE_CHECKING:
+    from ...observability import Tracing
+
 logger = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 5.0
 CLOSE_SECONDS = 20.0
 NOW_SECONDS = 2.0
 """What each step of an end gets that must be now."""
+_COLLECTORS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _RENEWALS = 3  # in the time of a lease
 
 Seed = Callable[[Store], Awaitable[None]]
@@ -395,6 +400,15 @@ def _retention(settings: PlatformSettings) -> dict[str, float]:
 
 
 def _tracing(settings: PlatformSettings) -> Tracing | None:
+    """Traces, if there is a collector; its packages are not looked for otherwise."""
+    if not settings.tracing.endpoint and not any(os.environ.get(name) for name in _COLLECTORS):
+        return None
+    try:
+        from ...observability.tracing import Tracing, TracingOptions
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"traces need {error.name}: pip install 'antiphon[tracing]', or leave tracing.endpoint out"
+        ) from None
     options = TracingOptions.from_environment(endpoint=settings.tracing.endpoint or None)
     return Tracing(options) if options is not None else None
 
