@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import shutil
 import socket
 import wave
 from pathlib import Path
@@ -72,6 +73,7 @@ class Baresip:
         rate: int = 8000,
         certificate: Path | None = None,
         account: str = "",
+        speech: Path | None = None,
     ) -> None:
         """Start it, with an account that answers by itself.
 
@@ -81,13 +83,17 @@ class Baresip:
             encryption: of the audio, as `srtp-mand`.
             certificate: for TLS: certificate and key in one file.
             account: a line for its accounts file, in place of the usual one.
+            speech: a WAV file of `rate` to speak, in place of a tone.
         """
         folder = self._folder
-        with wave.open(str(folder / "source.wav"), "wb") as source:
-            source.setnchannels(1)
-            source.setsampwidth(2)
-            source.setframerate(rate)
-            source.writeframes(tone(frequency, 30, rate).tobytes())
+        if speech is not None:
+            shutil.copy(speech, folder / "source.wav")
+        else:
+            with wave.open(str(folder / "source.wav"), "wb") as source:
+                source.setnchannels(1)
+                source.setsampwidth(2)
+                source.setframerate(rate)
+                source.writeframes(tone(frequency, 30, rate).tobytes())
         encrypts = f";mediaenc={encryption}" if encryption else ""
         line = account or (
             f"<sip:phone@{HOST}:{self.port};transport={transport}>;regint=0;answermode=auto;audio_codecs={codec}{encrypts}"

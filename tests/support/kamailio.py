@@ -77,7 +77,7 @@ async def kamailio(folder: Path, routes: dict[str, int]) -> AsyncIterator[int]:
     config = folder / "kamailio.cfg"
     config.write_text(
         _CONFIG.format(
-            modules=next(Path("/usr/lib").glob("*/kamailio/modules")),
+            modules=_modules(),
             host=HOST,
             port=port,
             domain=DOMAIN,
@@ -107,6 +107,11 @@ async def kamailio(folder: Path, routes: dict[str, int]) -> AsyncIterator[int]:
         except TimeoutError:
             process.kill()
             await process.wait()
+
+
+def _modules() -> Path:
+    """They lie in a folder that is named after the processor."""
+    return next(Path("/usr/lib").glob("*/kamailio/modules"))
 
 
 async def _until_it_answers(port: int, log: Path) -> None:

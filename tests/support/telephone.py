@@ -30,6 +30,8 @@ from antiphon.sip.stack import UserAgentOptions
 from antiphon.sip.transport.endpoint import Listener, SipEndpoint
 from antiphon.sip.uri import address_uri
 
+from .udp_relay import Relay
+
 HOST = "127.0.0.1"
 Samples = np.ndarray[Any, Any]
 E = TypeVar("E")
@@ -71,11 +73,13 @@ class Earpiece(asyncio.DatagramProtocol):
         keys: pressed by the other side, in order.
         arrivals: when each packet of audio came.
         muted: send nothing at all.
+        relay: goes between, both ways, if there is one.
     """
 
     def __init__(self) -> None:
         self.frequency = 1000.0
         self.muted = False
+        self.relay: Relay | None = None
         self.keys: list[str] = []
         self.arrivals: list[float] = []
         self.sources: set[Any] = set()
@@ -99,12 +103,18 @@ class Earpiece(asyncio.DatagramProtocol):
 
     @property
     def port(self) -> int:
+        """Where audio is to be sent."""
+        if self.relay is not None:
+            return self.relay.far_address[1]
         assert self._transport is not None
         return int(self._transport.get_extra_info("sockname")[1])
 
     def configure(self, media: NegotiatedMedia) -> None:
         codec = replace(codec_named(media.codec), payload_type=media.receive_payload_type)
         received = media.dtmf_receive_type
+        remote = (media.address, media.port)
+        if self.relay is not None:
+            self.relay.far, remote = remote, self.relay.address
         settings = StreamSettings(
             codec,
             media.send_payload_type,
@@ -112,7 +122,7 @@ class Earpiece(asyncio.DatagramProtocol):
             dtmf_send=media.dtmf_send_type,
             dtmf_receive=frozenset() if received is None else frozenset({received}),
             dtmf_clock=media.dtmf_clock_rate,
-            remote=(media.address, media.port),
+            remote=remote,
             sending=media.direction.sends,
             receiving=media.direction.receives,
             send_key=None if media.send_key is None else SrtpKey(SUITES[0], media.send_key),
@@ -279,9 +289,12 @@ class Telephone:
     def port(self) -> int:
         return self.endpoint.addresses[self.transport][1]
 
-    async def dial(self, number: str, address: tuple[str, int], **more: Any) -> PhoneCall:
-        """Call `number` at an address; `more` is of `CallRequest`."""
+    async def dial(
+        self, number: str, address: tuple[str, int], *, relay: Relay | None = None, **more: Any
+    ) -> PhoneCall:
+        """Call `number` at an address, with the audio through `relay`; `more` is of `CallRequest`."""
         ear = await self._ear()
+        ear.relay = relay
         media = LocalMedia(self.host, ear.port, self.codecs, srtp=self.srtp)
         call = PhoneCall(self, ear, media)
         suffix = "" if self.transport == "UDP" else f";transport={self.transport.lower()}"
