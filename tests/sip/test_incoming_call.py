@@ -115,6 +115,27 @@ def test_a_2xx_that_is_never_acknowledged_ends_in_a_bye() -> None:
     assert wire.happened()[-1] == Ended(call, EndCause.NOT_ACKNOWLEDGED, "our answer was never acknowledged")
 
 
+def test_an_ack_that_repeats_the_branch_of_the_invite_is_one_all_the_same() -> None:
+    """RFC 3261 section 17.2.3: peers of RFC 2543, and careless ones."""
+    wire, caller, call = ringing()
+    wire.perform(wire.ua.answer(call, MEDIA, wire.now))
+    caller.learn_tag(wire.take()[-1])
+    wire.receive(caller.request("ACK", cseq=1, branch=caller.invite_branch))
+    assert Answered(call) in wire.happened()
+    wire.run(20)
+    assert wire.take() == []
+
+
+def test_an_ack_with_another_number_acknowledges_nothing() -> None:
+    """RFC 3261 section 17.1.1.3: the CSeq is that of the INVITE."""
+    wire, caller, call = ringing()
+    wire.perform(wire.ua.answer(call, MEDIA, wire.now))
+    caller.learn_tag(wire.take()[-1])
+    caller.send("ACK", cseq=7)
+    caller.send("ACK", cseq=1, host="203.0.113.66")
+    assert Answered(call) not in wire.happened()
+
+
 def test_hanging_up_before_the_ack_waits_for_it() -> None:
     """RFC 3261 section 15: the callee sends no BYE before the ACK."""
     wire, caller, call = ringing()
