@@ -37,7 +37,6 @@ PROGRAMS: dict[str, tuple[Callable[[], object], str]] = {
     "java": (lambda: shutil.which("javac") and shutil.which("java"), "apt-get install default-jdk-headless"),
     "mvn": (lambda: shutil.which("mvn"), "apt-get install maven"),
     "sipp": (lambda: shutil.which("sipp"), "apt-get install sip-tester"),
-    "sipp": (lambda: shutil.which("sipp"), "apt-get install sip-tester"),
     "raw sockets": (lambda: hasattr(os, "geteuid") and os.geteuid() == 0, "run as root: sipp plays captures"),
     "baresip": (lambda: shutil.which("baresip"), "apt-get install baresip-core"),
     "kamailio": (lambda: shutil.which("kamailio"), "apt-get install kamailio"),

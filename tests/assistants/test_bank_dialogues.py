@@ -392,7 +392,7 @@ def test_a_result_between_two_turns_is_told() -> None:
 def test_goodbye_ends_the_session_after_a_farewell() -> None:
     conversation = Conversation()
     has(conversation.says("no that's all, bye"), "goodbye")
-    assert conversation.session.closed_because == "goodbye"
+    assert conversation.session.closed_because == "agent_hangup"
 
 
 def test_a_person_is_asked_for_honestly() -> None:

@@ -12,6 +12,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
 
 from ...models.tools import RunContext, function_tool
+from ...voice.events import CloseReason
 from .bank import DAILY_LIMIT, OPENING_HOURS, Bank, BankError, Hours, InvalidAmount
 
 logger = logging.getLogger(__name__)
@@ -156,7 +157,7 @@ class BankTools:
     async def end_conversation(self, context: RunContext[Any]) -> None:
         """End the conversation after the goodbye has been heard."""
         if context.session is not None:
-            context.session.shutdown(reason="goodbye")
+            context.session.shutdown(reason=CloseReason.AGENT_HANGUP)
 
     def _answer(self, run: Callable[[], Result], facts: Result | None = None, **more: Any) -> Result:
         """Run, and make a refusal of the bank an answer like any other."""
