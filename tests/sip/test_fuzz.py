@@ -11,6 +11,8 @@ import random
 import time
 from pathlib import Path
 
+import pytest
+
 from antiphon.sip.call import CallRequest
 from antiphon.sip.digest import Credentials
 from antiphon.sip.errors import BadRequest, CallStateError, ParseError
@@ -24,6 +26,7 @@ from antiphon.sip.uri import address_uri
 from support.sip_wire import MEDIA, PEER, Caller, Wire, respond, sdp
 
 COUNT = int(os.environ.get("ANTIPHON_SIP_FUZZ", "5000"))
+pytestmark = pytest.mark.time_limit(max(120.0, COUNT / 100))
 CORPUS = Path(__file__).parent / "rfc4475"
 WORDS = [
     b"\r\n", b"\r\n\r\n", b"\0", b'"', b"<", b">", b";", b",", b":", b"=", b"@", b"%00", b"\xff\xfe", b" ", b"\t",

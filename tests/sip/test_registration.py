@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from antiphon.sip.digest import Credentials
+from antiphon.sip.effects import Send
 from antiphon.sip.errors import UnsafeValue
 from antiphon.sip.events import Registered, RegistrationFailed, Unregistered
 from antiphon.sip.message import Request
@@ -47,6 +48,26 @@ def test_a_registration_is_made_and_refreshed() -> None:
     assert again.call_id == register.call_id
     assert again.cseq.number == register.cseq.number + 1
     assert not wire.ua.is_idle
+
+
+def test_the_flow_of_a_registration_is_kept_alive() -> None:
+    """RFC 5626 section 4.4.1: line breaks, which a registrar drops."""
+    wire, handle, register = registering()
+    wire.receive(respond(register, 200))
+    sent: list[tuple[float, bytes]] = []
+    perform = wire.perform
+
+    def note(effects: list[Any]) -> None:
+        sent.extend((wire.now, effect.data) for effect in effects if isinstance(effect, Send))
+        perform(effects)
+
+    wire.perform = note  # type: ignore[method-assign]
+    wire.run(80)
+    assert sent == [(25.0, b"\r\n\r\n"), (50.0, b"\r\n\r\n"), (75.0, b"\r\n\r\n")]
+    wire.perform(wire.ua.unregister(handle, wire.now))
+    sent.clear()
+    wire.run(60)
+    assert b"\r\n\r\n" not in [data for _, data in sent]
 
 
 def test_a_challenge_is_answered_and_its_nonce_used_again() -> None:

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from .dialog import hop_of
 from .digest import Credentials, DigestClient
-from .effects import Hop
+from .effects import Hop, Send
 from .errors import FieldError, UnsafeValue
 from .events import Registered, RegistrationFailed, Unregistered
 from .grammar import parse_number
@@ -23,6 +23,7 @@ from .uri import Uri
 _HOPELESS = frozenset({401, 403, 404, 405, 407, 416, 484, 501})
 _FIRST_WAIT, _LONGEST_WAIT = 30.0, 1800.0
 _SHORTEST, _LONGEST = 10, 86_400
+_KEEP_ALIVE = 25.0  # below the half minute after which some routers forget a UDP flow
 
 
 class RegistrationState(StrEnum):
@@ -113,6 +114,7 @@ class Registrations:
         if registration is None or registration.state is RegistrationState.LEAVING:
             return
         self._stack.cancel_timer("registration", handle)
+        self._stack.cancel_timer("keep-alive", handle)
         registration.state = RegistrationState.LEAVING
         if registration.registered_once:
             self._send(registration, 0)
@@ -129,6 +131,13 @@ class Registrations:
         if registration is not None and registration.state is not RegistrationState.LEAVING:
             registration.state = RegistrationState.REGISTERING
             self._send(registration, registration.expires)
+
+    def keep_alive(self, handle: Hashable) -> None:
+        """Show the routers on the way that the flow is still in use, or calls would not find back (RFC 5626 section 4.4.1)."""
+        registration = self._all.get(handle) if isinstance(handle, int) else None
+        if registration is not None and registration.state is RegistrationState.REGISTERED:
+            self._stack.emit(Send(registration.hop, b"\r\n\r\n"))
+            self._stack.set_timer(("keep-alive", registration.handle), _KEEP_ALIVE)
 
     def _send(self, registration: Registration, expires: int) -> None:
         stack, wanted = self._stack, registration.wanted
@@ -177,6 +186,8 @@ class Registrations:
         registration.state, registration.failures = RegistrationState.REGISTERED, 0
         registration.registered_once = True
         self._stack.set_timer(("registration", registration.handle), granted * 0.8)
+        if registration.hop.transport == "UDP":  # connections keep themselves alive
+            self._stack.set_timer(("keep-alive", registration.handle), _KEEP_ALIVE)
         self._stack.report(Registered(registration.handle, float(granted)))
 
     def _retry_longer(self, registration: Registration, response: Response) -> bool:

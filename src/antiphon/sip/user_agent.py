@@ -81,6 +81,8 @@ class UserAgent:
                     self._call_timer(call, name)
             case ("registration", handle):
                 self._registrations.timer_fired(handle)
+            case ("keep-alive", handle):
+                self._registrations.keep_alive(handle)
             case _:
                 stack.layer.timer_fired(key)
         return self._end()

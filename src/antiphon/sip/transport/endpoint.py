@@ -85,6 +85,7 @@ class SipEndpoint:
         self._timers: dict[TimerKey, asyncio.TimerHandle] = {}
         self._queue: deque[Effect] = deque()
         self._draining = False
+        self._ready = False
         self._closed = False
         self._leaving: asyncio.Event | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -122,6 +123,7 @@ class SipEndpoint:
             raise
         options = replace(options or UserAgentOptions({}), addresses=endpoint.addresses)
         endpoint.user_agent = UserAgent(options)
+        endpoint._ready = True
         return endpoint
 
     async def _listen(self, listener: Listener) -> None:
@@ -287,6 +289,8 @@ class SipEndpoint:
         return None
 
     def _take(self, data: bytes, source: Source, *, stream: bool) -> None:
+        if not self._ready:
+            return  # Not every listener is there yet; the peer will send it again.
         now = self._loop.time()
         try:
             message = parse_message(data, stream=stream)
