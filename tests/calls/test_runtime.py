@@ -13,13 +13,15 @@ from antiphon.calls.assistant import Assistant
 from antiphon.calls.document import parse
 from antiphon.calls.lifecycle import begin, step
 from antiphon.calls.lifecycle_events import AgentReady, MediaReceived
-from antiphon.calls.runtime import CallRuntime, make_plan, make_tool
+from antiphon.calls.runtime import CallRuntime, make_plan, make_tool, missing_sounds
 from antiphon.calls.session_end import event_of_close
 from antiphon.calls.status import CallDirection
 from antiphon.calls.tool_definition import ToolDefinition
 from antiphon.models.errors import ConfigurationError
 from antiphon.models.llm import LLM
 from antiphon.models.registry import register_plugin
+from antiphon.rooms import ParticipantKind
+from antiphon.rooms.local import LocalRooms
 from antiphon.voice import CloseReason
 from antiphon.voice.controllers import Controller, SilenceWatchdog
 from support.scripted import ScriptedLLM
@@ -190,11 +192,38 @@ def test_what_cannot_run_says_why(scripted: ScriptedLLM, change: dict[str, Any],
         CallRuntime(assistant(**change), text_only=True)
 
 
-def test_a_sound_that_is_not_there(scripted: ScriptedLLM, tmp_path: Path) -> None:
-    sound = {"background_sound": {"enabled": True, "source": "office.wav"}}
-    for folder in (None, tmp_path):
-        with pytest.raises(ConfigurationError, match=r"office\.wav"):
-            CallRuntime(assistant(interaction=sound), sounds=folder)
+@pytest.mark.parametrize("content", [None, b"no sound"], ids=["missing", "broken"])
+def test_a_call_goes_on_without_a_sound(
+    scripted: ScriptedLLM, tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes | None
+) -> None:
+    if content is not None:
+        (tmp_path / "office.wav").write_bytes(content)
+
+    async def open_it() -> bool:
+        rooms = LocalRooms()
+        room = await rooms.join("room", "agent", ParticipantKind.AGENT)
+        sound = {"background_sound": {"enabled": True, "source": "office.wav"}}
+        runtime = CallRuntime(assistant(interaction=sound), room=room, sounds=tmp_path)
+        await runtime.start()
+        await runtime.open()
+        went_on = not runtime.session.closed
+        await runtime.aclose()
+        await rooms.aclose()
+        return went_on
+
+    assert run(open_it())
+    assert "office.wav" in caplog.text
+
+
+def test_sounds_that_are_missing_are_named(scripted: ScriptedLLM, tmp_path: Path) -> None:
+    sounds = {
+        "background_sound": {"enabled": True, "source": "office.wav"},
+        "thinking_sound": {"enabled": True},
+    }
+    spoken_of = missing_sounds(assistant(interaction=sounds), tmp_path)
+    assert [problem.field for problem in spoken_of] == ["interaction.background_sound.source"]
+    off = {"background_sound": {"enabled": False, "source": "office.wav"}}
+    assert missing_sounds(assistant(interaction=off), None) == []
 
 
 def test_the_call_is_cut_only_after_the_agent_had_time_to_say_goodbye() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..assistants.function_tools import FunctionTools, described
+from ..audio.wav import AudioFileError
 from ..models.errors import ConfigurationError
 from ..models.llm import LLM
 from ..models.outbound_http import OutboundPolicy
@@ -43,6 +44,7 @@ from ..voice.controllers import (
 )
 from .assistant import Assistant, Interruptions, Mode
 from .assistant_check import USES, create_model
+from .document import FieldProblem
 from .lifecycle import CallLimits, CallPlan
 from .metered_agent import MeteredAgent, ModelUsage
 from .status import CallDirection
@@ -95,7 +97,7 @@ class CallRuntime:
             caller_identity: who in the room is the caller; None: the first who is no agent.
 
         Raises:
-            ConfigurationError: a model cannot be used, or a sound is missing.
+            ConfigurationError: a model cannot be used.
         """
         self.assistant = assistant
         texts = preview(assistant, variables or {})
@@ -151,8 +153,10 @@ class CallRuntime:
             return
         self._open = True
         if self._room is not None and self._sounds is not None:
-            background = await BackgroundAudio.publish(self._room, self._sounds)
-            self._controllers.append(background)
+            try:
+                self._controllers.append(await BackgroundAudio.publish(self._room, self._sounds))
+            except (AudioFileError, OSError) as error:
+                logger.warning("assistant %r: there is no sound behind it: %s", self.assistant.name, error)
         for controller in (*self._controllers, self.hold):
             controller.attach(self.session)
 
@@ -275,23 +279,37 @@ def _make_controllers(assistant: Assistant) -> list[Controller]:
 
 
 def _sound_options(assistant: Assistant, folder: Path | None) -> BackgroundAudioOptions | None:
+    """What is played behind the conversation. A sound that is missing is left out: a call does not fail for it."""
     background, thinking = assistant.interaction.background_sound, assistant.interaction.thinking_sound
-    if not background.enabled and not thinking.enabled:
+    for problem in missing_sounds(assistant, folder):
+        logger.warning("assistant %r: %s: %s", assistant.name, problem.field, problem.message)
+    ambience = _sound(background.source, folder) if background.enabled else None
+    thoughts = _sound(thinking.source, folder) if thinking.enabled else None
+    if ambience is None and thoughts is None:
         return None
     return BackgroundAudioOptions(
-        ambience=_sound(background.source, folder) if background.enabled else None,
+        ambience=ambience,
         ambience_level=background.level_dbfs,
-        thinking=_sound(thinking.source, folder) if thinking.enabled else None,
+        thinking=thoughts,
         thinking_level=thinking.level_dbfs,
     )
 
 
-def _sound(source: str, folder: Path | None) -> str:
+def missing_sounds(assistant: Assistant, folder: Path | None) -> list[FieldProblem]:
+    """The sounds of an assistant that are not in the folder of sounds; without them it can take calls all the same."""
+    problems = []
+    for name in ("background_sound", "thinking_sound"):
+        sound = getattr(assistant.interaction, name)
+        if sound.enabled and _sound(sound.source, folder) is None:
+            where = f"in {folder}" if folder is not None else "because there is no folder of sounds"
+            field = f"interaction.{name}.source"
+            problems.append(FieldProblem(field, f"there is no sound {sound.source!r} {where}"))
+    return problems
+
+
+def _sound(source: str, folder: Path | None) -> str | None:
     """What `BackgroundAudioOptions` takes: a name of its own, or the path of a file in the folder of sounds."""
     if not source.endswith(".wav"):
         return source
     path = folder / source if folder is not None else None
-    if path is None or not path.is_file():
-        where = f"in {folder}" if folder is not None else "because there is no folder of sounds"
-        raise ConfigurationError(f"there is no sound {source!r} {where}")
-    return str(path)
+    return str(path) if path is not None and path.is_file() else None

@@ -233,10 +233,11 @@ class CallRecorder:
         error = self._info.error or encoded.error
         if encoded.losses.count:
             logger.warning(
-                "recording %s lacks %.1f s of audio in %d places",
+                "recording %s lacks %.2f s of audio in %d places",
                 self.id,
                 encoded.losses.seconds,
                 encoded.losses.count,
+                extra={"call_id": self._info.call_id},
             )
         self._info = replace(
             self._info,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from ...calls.assistant import Assistant
 from ...calls.assistant_check import find_problems
-from ...calls.document import DocumentRefused, parse
+from ...calls.document import DocumentRefused, FieldProblem, parse
 from ...calls.resource import own_fields
+from ...calls.runtime import missing_sounds
 from ...models.errors import AntiphonError
 from ...models.registry import resolve_vad
 from ...store import COLLECTIONS, Keyring, SecretError, Store, StoreError, open_store
@@ -128,14 +131,14 @@ async def _check_store(settings: PlatformSettings) -> list[Finding]:
         why = str(error) or f"it does not answer within {STORE_DEADLINE:g} s"
         return [Finding("store", False, shown, why)]
     try:
-        return [Finding("store", True, shown), *await check_contents(store, keyring)]
+        return [Finding("store", True, shown), *await check_contents(store, keyring, settings.calls.sounds)]
     except StoreError as error:
         return [Finding("store", False, shown, str(error))]
     finally:
         await store.close()
 
 
-async def check_contents(store: Store, keyring: Keyring) -> list[Finding]:
+async def check_contents(store: Store, keyring: Keyring, sounds: Path | None = None) -> list[Finding]:
     """What the store's contents need: a key for its secrets, models for its assistants, a first API key."""
     found = []
     if unreadable := await _unreadable(store):
@@ -153,7 +156,7 @@ async def check_contents(store: Store, keyring: Keyring) -> list[Finding]:
     if await store.find_one("api_keys", {}) is None:
         advice = "make the first one: antiphon keys create"
         found.append(Finding("API keys", False, "none", advice, needed=False))
-    return found + await _check_assistants(store)
+    return found + await _check_assistants(store, sounds)
 
 
 async def _unreadable(store: Store) -> str:
@@ -170,7 +173,7 @@ async def _unreadable(store: Store) -> str:
     return ", ".join(found)
 
 
-async def _check_assistants(store: Store) -> list[Finding]:
+async def _check_assistants(store: Store, sounds: Path | None) -> list[Finding]:
     page = await store.find("assistants", limit=MOST_ASSISTANTS)
     if not page.items:
         return [Finding("assistants", False, "none", "make one: POST /assistants", needed=False)]
@@ -179,11 +182,18 @@ async def _check_assistants(store: Store) -> list[Finding]:
         what = f"assistant {masked.get('name', masked['id'])}"
         try:
             document = await store.get("assistants", masked["id"], reveal=True)
-            problems = await asyncio.to_thread(find_problems, parse(Assistant, own_fields(document)))
+            assistant = parse(Assistant, own_fields(document))
+            problems = await asyncio.to_thread(find_problems, assistant)
+            missing = missing_sounds(assistant, sounds)
         except DocumentRefused as error:
-            problems = error.problems
+            problems, missing = error.problems, []
         except SecretError:
             continue  # told already
-        advice = "; ".join(f"{problem.field}: {problem.message}" for problem in problems)
-        found.append(Finding(what, not problems, masked["id"], advice))
+        found.append(Finding(what, not problems, masked["id"], _told(problems)))
+        if missing:
+            found.append(Finding(f"sounds of {what}", False, "missing", _told(missing), needed=False))
     return found
+
+
+def _told(problems: Sequence[FieldProblem]) -> str:
+    return "; ".join(f"{problem.field}: {problem.message}" for problem in problems)
