@@ -43,7 +43,7 @@ def seeds() -> list[bytes]:
         caller.request(
             "INVITE", sdp(direction="sendonly"), Supported="timer, 100rel", Session_Expires="90;refresher=uac"
         ),
-        caller.request("INVITE", b"", Require="100rel"),
+        caller.request("INVITE", b"", Require="100rel", Accept='application/sdp;q="1", */*'),
         caller.request("BYE"),
         caller.request("CANCEL"),
         caller.request("OPTIONS"),

@@ -63,7 +63,8 @@ def _takes_descriptions(request: Request) -> bool:
     """Whether the peer understands the description that our answer carries (RFC 3261 section 20.1; RFC 4475 section 3.3.15)."""
     if "Accept" not in request.headers:
         return True
-    kinds = {text.partition(";")[0].strip().lower() for text in request.headers.listed("Accept")}
+    ranges = ",".join(request.headers.get_all("Accept")).split(",")
+    kinds = {text.partition(";")[0].strip().lower() for text in ranges}
     return bool(kinds & {"application/sdp", "application/*", "*/*"})
 
 

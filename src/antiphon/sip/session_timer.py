@@ -1,6 +1,6 @@
 """Session timers: a call whose peer vanished ends by itself.
 
-Pure arithmetic and negotiation; `call_timers.py` keeps the timers. Source: RFC 4028.
+Pure arithmetic and negotiation; `established_call.py` keeps the timers. Source: RFC 4028.
 """
 
 from __future__ import annotations
