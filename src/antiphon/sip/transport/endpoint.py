@@ -19,7 +19,7 @@ from typing import Any
 from ..admission import Admission, Verdict
 from ..call import CallRequest
 from ..effects import CancelTimer, Effect, Hop, Report, Send, SetTimer, Source, TimerKey
-from ..errors import BadRequest, ParseError
+from ..errors import BadRequest, ParseError, SipError
 from ..events import SipEvent
 from ..message import parse_message
 from ..offer_answer import LocalMedia
@@ -293,14 +293,19 @@ class SipEndpoint:
             return  # Not every listener is there yet; the peer will send it again.
         now = self._loop.time()
         try:
-            message = parse_message(data, stream=stream)
+            effects = self.user_agent.receive(parse_message(data, stream=stream), source, now)
         except BadRequest as fault:
-            self._perform(self.user_agent.receive_bad(fault, source, now))
+            effects = self.user_agent.receive_bad(fault, source, now)
         except ParseError as error:
             self.dropped += 1
             logger.debug("sip: dropped a message from %s: %s", source.host, error)
-        else:
-            self._perform(self.user_agent.receive(message, source, now))
+            return
+        except SipError as error:
+            # The user agent tripped over a field that it did not expect; the next message may be fine.
+            self.dropped += 1
+            logger.warning("sip: a message from %s could not be handled: %s", source.host, error)
+            return
+        self._perform(effects)
 
     # -- effects -------------------------------------------------------------------------------------------------------------
 
