@@ -86,7 +86,7 @@ def test_the_opening_waits_for_the_media_path(
             (model,) = vendor.realtimes
             assert model.capabilities.audio_output is (mode == "realtime")
             if speaks_first:
-                assert ("update", "You talk with Ann.", ["send_dtmf", "end_call"]) in model.asked
+                assert model.sessions[0].begun_with == ("You talk with Ann.", ["send_dtmf", "end_call"])
                 assert document["usage"]["llm_prompt_tokens"] == 10
 
     run_clean(main())

@@ -46,10 +46,14 @@ class ScriptedRealtime(RealtimeModel):
         hears: Sequence[Speech] = (),
         refuses: Sequence[BaseException | None] = (),
         input_transcription: bool = True,
+        live_updates: bool = True,
     ) -> None:
         super().__init__(
             capabilities=RealtimeCapabilities(
-                audio_output=speaks, turn_detection=bool(hears), input_transcription=input_transcription
+                audio_output=speaks,
+                turn_detection=bool(hears),
+                input_transcription=input_transcription,
+                live_updates=live_updates,
             ),
             output_sample_rate=RATE,
         )
@@ -59,8 +63,11 @@ class ScriptedRealtime(RealtimeModel):
         self.length, self.hears, self.refuses = length, hears, list(refuses)
         self.sessions: list[ScriptedRealtimeSession] = []
 
-    def session(self, *, turn_detection: bool) -> RealtimeSession:
+    def session(
+        self, *, turn_detection: bool, instructions: str = "", tools: Sequence[FunctionTool] = ()
+    ) -> RealtimeSession:
         made = ScriptedRealtimeSession(self, turn_detection)
+        made.begun_with = (instructions, [tool.name for tool in tools])
         self.sessions.append(made)
         return made
 
@@ -77,6 +84,7 @@ class ScriptedRealtimeSession(RealtimeSession):
     def __init__(self, model: ScriptedRealtime, turn_detection: bool) -> None:
         self._model, self._turn_detection = model, turn_detection
         self.asked: list[tuple[Any, ...]] = []
+        self.begun_with: tuple[str, list[str]] = ("", [])
         self.heard = 0.0
         self.committed: list[float] = []
         self._events: asyncio.Queue[RealtimeEvent | BaseException] = asyncio.Queue()
@@ -185,6 +193,7 @@ class ScriptedRealtimeSession(RealtimeSession):
             yield event
 
     async def aclose(self) -> None:
+        self._events.put_nowait(ProviderConnectionError("closed", provider="scripted"))
         for task in tuple(self._tasks):
             task.cancel()
         if self._tasks:

@@ -52,10 +52,8 @@ def test_a_turn_is_heard_and_answered(voice: ScriptedTTS | None, hears: tuple[Sp
     assert record.log() == [("user", "Hello there."), ("assistant", ANSWER.text)]
     assert said(record, "user") == ["Hello there."]
     assert said(record, "assistant") == [ANSWER.text]
-    assert [entry for entry in model.asked if entry[0] != "commit"] == [
-        ("update", "Be brief.", []),
-        ("reply", None),
-    ]
+    assert model.sessions[0].begun_with == ("Be brief.", [])
+    assert model.asked == [("commit",), ("reply", None)]
     asked = model.times("reply")
     assert asked == [pytest.approx(2.5, abs=0.05)], "the reply does not wait for the transcript"
     first = 2.5 + (0.1 if voice is None else 0.5)
@@ -138,11 +136,55 @@ def test_tools_run_and_their_results_reach_the_model() -> None:
     ]
     assert model.asked == [
         ("commit",),
-        ("update", "Be kind.", ["opening_hours"]),
         ("reply", None),
         ("message", "tool", "nine to five"),
         ("reply", None),
     ]
+
+
+class Expert(Agent):
+    def __init__(self) -> None:
+        super().__init__(instructions="Be precise.")
+
+
+class Reception(Agent):
+    @function_tool
+    async def expert(self) -> Agent:
+        """Hand over."""
+        return Expert()
+
+
+@pytest.mark.parametrize("live_updates", [True, False])
+def test_another_agent_takes_over(live_updates: bool) -> None:
+    answers = {
+        "Who knows?": Answer("Wait.", calls=[ToolCall("call_1", "expert")]),
+        "tool:expert": Answer("I do."),
+    }
+    model = ScriptedRealtime(
+        ("Who knows?", 0.1), ("Really?", 0.1), answers=answers, length=1.0, live_updates=live_updates
+    )
+    record = talk(model, HELLO, Speech(6.5, 7.0), agent=Reception(instructions="Be kind."), until=11.0)
+    assert [text for role, text in record.log() if role == "assistant"] == [
+        "Wait.",
+        "call:expert",
+        "I do.",
+        Answer().text,
+    ]
+    assert not record.all("error")
+    if live_updates:
+        assert ("update", "Be precise.", []) in model.asked
+    else:
+        reception, expert = model.sessions
+        assert (reception.begun_with, expert.begun_with) == (
+            ("Be kind.", ["expert"]),
+            ("Be precise.", []),
+        )
+        assert [entry[1:] for entry in expert.asked[:4]] == [
+            ("message", "user", "Who knows?"),
+            ("message", "assistant", "Wait."),
+            ("message", "assistant", ""),
+            ("message", "tool", "Handed over."),
+        ]
 
 
 def test_the_agent_may_speak_first_and_hang_up() -> None:
@@ -156,7 +198,8 @@ def test_the_agent_may_speak_first_and_hang_up() -> None:
         script=[(0.5, lambda session: session.generate_reply(instructions="Greet Ann."))],
         until=12.0,
     )
-    assert model.asked[:2] == [("update", "Be brief.", ["end_call"]), ("reply", "Be brief.\n\nGreet Ann.")]
+    assert model.sessions[0].begun_with == ("Be brief.", ["end_call"])
+    assert model.asked[0] == ("reply", "Be brief.\n\nGreet Ann.")
     assert ("speak", "Goodbye.") in model.asked
     (closed,) = [event for _, event in record.all("close")]
     assert closed.reason == "agent_hangup"
@@ -175,7 +218,6 @@ def test_what_is_said_and_typed_reaches_the_model() -> None:
     )
     assert model.asked == [
         ("speak", "We close at five."),
-        ("update", "Be kind.", []),
         ("message", "assistant", "We close at five."),
         ("message", "user", "And tomorrow?"),
         ("reply", None),
@@ -237,7 +279,6 @@ def test_a_lost_connection_is_made_anew_with_the_conversation() -> None:
         ("message", "user", "Hello."),
         ("message", "assistant", ANSWER.text),
         ("commit",),
-        ("update", "Be brief.", []),
         ("reply", None),
     ]
     assert [event.recoverable for _, event in record.all("error")] == [True]

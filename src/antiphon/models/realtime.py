@@ -29,11 +29,15 @@ class RealtimeCapabilities:
         audio_output: it speaks; otherwise it answers in text.
         turn_detection: it can tell by itself when the user speaks.
         input_transcription: it reports what the user said.
+        prompt_transcription: it does so soon after each utterance; otherwise only with its answer.
+        live_updates: `update` works on a session; otherwise a change of instructions or tools takes a new one.
     """
 
     audio_output: bool = True
     turn_detection: bool = True
     input_transcription: bool = True
+    prompt_transcription: bool = True
+    live_updates: bool = True
 
 
 @dataclass(frozen=True)
@@ -154,11 +158,15 @@ class RealtimeModel(ABC):
         return f"{type(self).__module__.split('.')[-2]}/{type(self).__name__}"
 
     @abstractmethod
-    def session(self, *, turn_detection: bool) -> RealtimeSession:
+    def session(
+        self, *, turn_detection: bool, instructions: str = "", tools: Sequence[FunctionTool] = ()
+    ) -> RealtimeSession:
         """A session that is not connected yet.
 
         Args:
             turn_detection: the model reports when the user speaks; otherwise `commit_audio` ends each utterance.
+            instructions: the first ones.
+            tools: likewise.
         """
 
     async def aclose(self) -> None:
@@ -188,9 +196,9 @@ class RealtimeSession(ABC):
     def clear_audio(self) -> None:
         """Forget what was pushed since the last commit."""
 
-    @abstractmethod
     def update(self, instructions: str, tools: Sequence[FunctionTool]) -> None:
-        """Change the instructions and tools of the replies to come."""
+        """Change the instructions and tools of the replies to come. Only with `live_updates`."""
+        raise NotImplementedError(f"{type(self).__name__} takes instructions and tools at its start only")
 
     @abstractmethod
     def add_messages(self, messages: Sequence[ChatMessage]) -> None:

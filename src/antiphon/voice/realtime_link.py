@@ -67,6 +67,7 @@ class RealtimeLink:
         self._calls: set[str] = set()
         self._told: tuple[str, tuple[int, ...]] | None = None
         self._utterance: str | None = None
+        self._renewing = False
 
     # -- the connection --------------------------------------------------------------------------------------------
 
@@ -108,10 +109,14 @@ class RealtimeLink:
             began = clock.now()
             try:
                 await self._serve(owner)
+                if self._renewing:
+                    continue
                 error: BaseException = ProviderConnectionError(
                     f"{self.model.label} ended the session", provider=self.model.label
                 )
             except Exception as failure:
+                if self._renewing:
+                    continue
                 error = failure
             if clock.now() - began > LONGEST_RETRY:
                 delay = FIRST_RETRY
@@ -128,7 +133,13 @@ class RealtimeLink:
 
     async def _serve(self, owner: AgentSession[Any]) -> None:
         """Connect once, and read until the connection is over."""
-        session = self.model.session(turn_detection=self.detects_turns)
+        agent = owner.current_agent
+        tools = [*agent.tools, *owner.tools]
+        session = self.model.session(
+            turn_detection=self.detects_turns, instructions=agent.instructions, tools=tools
+        )
+        self._told = (agent.instructions, tuple(id(tool) for tool in tools))
+        self._renewing = False
         try:
             await self._connect(session)
             self._begin(owner, session)
@@ -154,7 +165,6 @@ class RealtimeLink:
     def _begin(self, owner: AgentSession[Any], session: RealtimeSession) -> None:
         """A new connection knows nothing: tell it the conversation so far."""
         self._base = self._received
-        self._told = None
         self._calls.clear()
         past = [
             message
@@ -218,37 +228,46 @@ class RealtimeLink:
         self, messages: Iterable[ChatMessage], tools: Sequence[FunctionTool], tool_choice: ToolChoice
     ) -> RealtimeGeneration:
         """Bring the model up to date and ask for the next reply."""
-        session = await self.connected()
-        instructions, for_reply, news = self._read(messages)
+        session, messages = await self.connected(), list(messages)
+        instructions = _instructions(messages)
         told = (instructions, tuple(id(tool) for tool in tools))
         if told != self._told:
+            if self.model.capabilities.live_updates:
+                session.update(instructions, tools)
+            else:
+                session = await self._renew(session)
             self._told = told
-            session.update(instructions, tools)
+        for_reply, news = self._read(messages)
         if news:
             session.add_messages(news)
         if for_reply:
             for_reply = f"{instructions}\n\n{for_reply}".strip()
         return session.generate_reply(instructions=for_reply or None, tool_choice=tool_choice)
 
+    async def _renew(self, session: RealtimeSession) -> RealtimeSession:
+        """Another agent is in charge, and the model must begin anew to be told."""
+        self._renewing = True
+        self._session = None
+        await _close(session, CONNECT_TIMEOUT)
+        return await self.connected()
+
     def asked_for(self, call_id: str) -> None:
         """The model asked for this tool call on the present connection."""
         self._calls.add(call_id)
 
-    def _read(self, messages: Iterable[ChatMessage]) -> tuple[str, str, list[ChatMessage]]:
-        """Splits a conversation into instructions, those for this reply alone, and what the model does not know."""
+    def _read(self, messages: Sequence[ChatMessage]) -> tuple[str, list[ChatMessage]]:
+        """Takes from a conversation the instructions for this reply alone, and what the model does not know."""
         assert self._owner is not None
         examples = {message.id for message in self._owner.current_agent.chat_ctx}
-        instructions, for_reply, news = "", "", []
-        for index, message in enumerate(messages):
-            if message.role == "system" and index == 0:
-                instructions = message.content
-            elif message.extra.get("kind") == "reply_instructions":
+        for_reply, news = "", []
+        for message in messages[1:] if _instructions(messages) else messages:
+            if message.extra.get("kind") == "reply_instructions":
                 for_reply = message.content
             elif message.id not in self._sent:
                 self._sent.add(message.id)
                 if message.id in examples or not self._is_known(message):
                     news.append(message)
-        return instructions, for_reply, news
+        return for_reply, news
 
     def _is_known(self, message: ChatMessage) -> bool:
         """Whether the model heard or said it itself."""
@@ -259,6 +278,11 @@ class RealtimeLink:
                 return all(call.id in self._calls for call in message.tool_calls)
             return not message.extra.get(SAID)
         return False
+
+
+def _instructions(messages: Sequence[ChatMessage]) -> str:
+    """Those of the agent, with which a conversation begins."""
+    return messages[0].content if messages and messages[0].role == "system" else ""
 
 
 async def _close(session: RealtimeSession, timeout: float) -> None:

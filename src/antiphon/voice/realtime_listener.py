@@ -120,13 +120,18 @@ class RealtimeListener:
             return
         known = self._utterances.setdefault(name, _Utterance())
         waits = self._conversation.driver.state.floor_is_wanted
-        if waits and self._link.model.capabilities.input_transcription and not known.complete:
+        if waits and self._waits_for_words and not known.complete:
             known.undecided = True
             known.deadline = asyncio.get_running_loop().call_later(
                 self._session.options.transcription_timeout, self._decide, name
             )
         else:
             self._decide(name)
+
+    @property
+    def _waits_for_words(self) -> bool:
+        capabilities = self._link.model.capabilities
+        return capabilities.input_transcription and capabilities.prompt_transcription
 
     def discard(self) -> None:
         """Forget the speech in progress, as on hold."""

@@ -11,6 +11,7 @@ from openai import AsyncOpenAI
 from ...models import realtime
 from ...models.errors import ConfigurationError
 from ...models.realtime import RealtimeCapabilities, RealtimeSession
+from ...models.tools import FunctionTool
 
 DEFAULT_MODEL = "gpt-realtime"
 DEFAULT_VOICE = "marin"
@@ -78,10 +79,15 @@ class RealtimeModel(realtime.RealtimeModel):
     def label(self) -> str:
         return f"openai/{self.model}"
 
-    def session(self, *, turn_detection: bool) -> RealtimeSession:
+    def session(
+        self, *, turn_detection: bool, instructions: str = "", tools: Sequence[FunctionTool] = ()
+    ) -> RealtimeSession:
         from .realtime_session import OpenAIRealtimeSession
 
-        return OpenAIRealtimeSession(self, turn_detection=turn_detection)
+        session = OpenAIRealtimeSession(self, turn_detection=turn_detection)
+        if instructions or tools:
+            session.update(instructions, tools)
+        return session
 
     def configuration(self, *, turn_detection: bool) -> dict[str, Any]:
         """What `session.update` tells a new session. The model never answers unasked."""
