@@ -191,6 +191,17 @@ def test_a_callee_who_does_not_answer_is_given_up(play: Any) -> None:
     play(scene, setup_seconds=0.3)
 
 
+def test_the_trunk_says_how_long_a_callee_may_take(play: Any) -> None:
+    async def scene(stage: Stage) -> None:
+        dialler = ScriptedDialler(stage.rooms)
+        trunk = await stage.store.create("trunks", {"name": "line", "setup_seconds": 0.3})
+        document = await stage.host.run_outbound(await stage.queue(trunk_id=trunk["id"]), dialler)
+        assert document["status"] == "timeout"
+        assert dialler.requests[0].setup_seconds == 0.3
+
+    play(scene)
+
+
 # ---- ends
 
 

@@ -202,6 +202,8 @@ class CallHost:
         except AntiphonError as error:
             return await self._end_queued(claimed, Errored(f"the assistant cannot be used: {error}"))
         plan = self._plan(assistant, CallDirection.OUTBOUND)
+        setup = float(trunk.get("setup_seconds") or plan.limits.setup)
+        plan = replace(plan, limits=replace(plan.limits, setup=setup))
         call, built_in = self._make(claimed, CallState(plan, CallStatus.QUEUED), assistant, None)
         self._adopt(call, ())
         call.record.set({"owner": self.process_id, "lease_seconds": self.options.lease_seconds})
