@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -286,6 +287,17 @@ class TestCheck:
         assert code == 0, text
         assert "Ready: antiphon serve" in text
         assert "ANTIPHON_LOG_LEVEL" in text, "where a value comes from"
+
+    @pytest.mark.parametrize(
+        "options", [("--role", "supervisor,api"), ("--role", "supervisor", "--role", "api")]
+    )
+    def test_roles_of_the_command_line(
+        self, tmp_path: Path, store: str, key: str, options: tuple[str, ...]
+    ) -> None:
+        code, text = self.check(tmp_path, "--port", "0", "--store", store, *options, COLUMNS="80")
+        assert code == 0, text
+        assert re.search(r"^roles +api, supervisor +command line", text, re.MULTILINE), text
+        assert "retention.webhook_deliveries_days " in text, "names are not broken"
 
     def test_what_is_missing_is_said_with_what_to_do(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")

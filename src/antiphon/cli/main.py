@@ -88,9 +88,9 @@ def serve(
     port: Annotated[int | None, typer.Option(help="TCP port; 0 takes a free one.")] = None,
     store: Annotated[str | None, typer.Option(help="sqlite:PATH or mongodb://HOST:PORT/DATABASE.")] = None,
     role: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            help="What this process does: any of api, worker, dispatcher, supervisor, between commas."
+            help="What this process does: any of api, worker, dispatcher, supervisor, between commas or one by one."
         ),
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Only say what is missing.")] = False,
@@ -103,7 +103,7 @@ def serve(
         "http.host": host,
         "http.port": port,
         "store": store,
-        "roles": [name.strip() for name in role.split(",") if name.strip()] if role is not None else None,
+        "roles": [name.strip() for name in ",".join(role).split(",") if name.strip()] if role else None,
         "log.level": log_level,
     }
     raise typer.Exit(run_serve(config, explicit, check=check))

@@ -100,7 +100,8 @@ async def _report(loaded: LoadedSettings) -> int:
 
     console = terminal()
     settings = Table(box=None, pad_edge=False)
-    for column in ("setting", "value", "from"):
+    settings.add_column("setting", no_wrap=True)
+    for column in ("value", "from"):
         settings.add_column(column, overflow="fold")
     for chosen in loaded.chosen:
         style = "dim" if chosen.source == "default" else ""
