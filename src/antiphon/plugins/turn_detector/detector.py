@@ -1,0 +1,99 @@
+"""The turn detector that reads transcripts, behind the interface that `AgentSession(turn_detection=...)` takes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from ...models.errors import ConfigurationError
+from . import network
+from .batching import batcher_of_running_loop
+from .network import Network, Question
+from .text import words
+
+logger = logging.getLogger(__name__)
+
+DEADLINE = 1.0  # seconds; a later answer would come after the turn was decided
+
+_announced: set[str] = set()
+
+
+class TranscriptDetector:
+    """Scores how likely a transcript is a finished turn, with the model file of this installation.
+
+    Without a model file, or where it cannot be used, it has no opinion, says so once, and a turn ends
+    `min_endpointing_delay` after the voice activity detector has heard the end of speech. All detectors of a process share
+    the one network of a file.
+    """
+
+    def __init__(self, model: str | Path | None = None) -> None:
+        """Does not load the model; `prewarm` or the first score does.
+
+        Args:
+            model: a model file; by default what ANTIPHON_TURN_DETECTOR names, or what came with the package.
+        """
+        self._file = Path(model) if model is not None else network.model_file()
+        self._network: Network | None = None
+        self._usable = True
+
+    def supports_language(self, language: str | None) -> bool:
+        """Whether scores mean anything for this language, such as "en" or "en-GB".
+
+        Before the model is loaded the answer is that of English, the one language there are dialogues of. None, an unknown
+        language, is taken for the model's own.
+        """
+        if not self._usable or self._file is None:
+            return False
+        known = self._network.languages if self._network is not None else frozenset(("en",))
+        return language is None or language.replace("_", "-").split("-")[0].lower() in known
+
+    async def prewarm(self) -> None:
+        """Load the model off the event loop; what is wrong with it is logged, not raised."""
+        if self._network is not None or not self._usable:
+            return
+        try:
+            if self._file is None:
+                raise ConfigurationError(
+                    f"No model of a turn detector is installed; {network.MODEL_VARIABLE} names a file of one."
+                )
+            self._network = await asyncio.to_thread(network.load, self._file)
+        except ConfigurationError as error:
+            self._give_up(str(error))
+
+    async def score(self, context: Sequence[tuple[str, str]], text: str) -> float | None:
+        """The probability that `text` is a finished turn.
+
+        Args:
+            context: the turns before it, oldest first, as (role, text); the last three count.
+            text: the pending transcript.
+
+        Returns:
+            0 to 1, or None without words, without a usable model, or when the answer is too late to be of use.
+        """
+        if not words(text):
+            return None
+        try:
+            async with asyncio.timeout(DEADLINE):
+                await self.prewarm()
+                if self._network is None:
+                    return None
+                return await batcher_of_running_loop(self._network).ask(Question(tuple(context[-3:]), text))
+        except TimeoutError:
+            _say_once(f"The turn detector takes longer than {DEADLINE:g} s; turns end by silence meanwhile.")
+        except Exception as error:  # whatever onnxruntime raises must not cost the caller his turn
+            self._give_up(f"judging failed: {error!r}")
+        return None
+
+    def _give_up(self, reason: str) -> None:
+        self._usable = False
+        self._network = None
+        _say_once(f"The turn detector is off, turns end by silence alone. {reason}")
+
+
+def _say_once(message: str) -> None:
+    """Log a warning, once a process however many sessions there are."""
+    if message not in _announced:
+        _announced.add(message)
+        logger.warning(message)
