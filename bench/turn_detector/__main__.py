@@ -1,0 +1,88 @@
+"""`python -m bench.turn_detector --model FILE`: the figures of a model file, beside simpler detectors."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from antiphon.plugins.turn_detector.detector import TranscriptDetector
+
+from .baselines import LastWords, keyword_rule, majority
+from .cases import Case, load
+from .metrics import FloatArray
+from .report import figures, largest_misses, table
+
+_AT_ONCE = 16
+_TIMED = 2000
+
+
+def main() -> None:
+    """Print the figures."""
+    options = _options()
+    cases = load(options.data, options.data / options.file)
+    found = {"majority": figures(cases, majority(cases)), "keyword rule": figures(cases, keyword_rule(cases))}
+    if options.regression:
+        fitted = LastWords(load(options.data, options.data / "train.jsonl.gz"))
+        found["regression on the last words"] = figures(cases, fitted(cases))
+    if options.model is not None:
+        detector = TranscriptDetector(options.model)
+        scores = asyncio.run(_scores(detector, cases))
+        found["detector"] = figures(cases, scores)
+    print(f"{options.file}: {len(cases)} cases\n\n{table(found)}")
+    if options.model is None:
+        return
+    print("\nheld by domain: ", end="")
+    print(", ".join(f"{name} {held:.1%}" for name, held in sorted(found["detector"].held_by_domain.items())))
+    print("\nlargest groups of cut turns taken for finished:")
+    for count, group, example in largest_misses(cases, scores, found["detector"].threshold):
+        print(f"{count:5}  … {group:24} {example!r}")
+    print(f"\n{asyncio.run(_latency(detector, cases))}")
+
+
+async def _scores(detector: TranscriptDetector, cases: Sequence[Case]) -> FloatArray:
+    """The detector's scores, asked as sessions ask: several at once."""
+    found = np.zeros(len(cases))
+    for start in range(0, len(cases), _AT_ONCE):
+        group = cases[start : start + _AT_ONCE]
+        answers = await asyncio.gather(*(detector.score(case.context, case.text) for case in group))
+        if None in answers:
+            raise SystemExit("The detector has no opinion; the warning above says why.")
+        found[start : start + len(group)] = answers
+    return found
+
+
+async def _latency(detector: TranscriptDetector, cases: Sequence[Case]) -> str:
+    """How long one question takes, thread and loop included, and how long the loop is kept from other work."""
+    await detector.prewarm()
+    step = max(1, len(cases) // _TIMED)
+    taken = []
+    for case in cases[::step]:
+        began = time.perf_counter()
+        await detector.score(case.context, case.text)
+        taken.append((time.perf_counter() - began) * 1000)
+    p50, p95, p99 = np.percentile(taken, (50, 95, 99))
+    return f"latency of one question: p50 {p50:.2f} ms, p95 {p95:.2f} ms, p99 {p99:.2f} ms ({len(taken)} questions)"
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.turn_detector", description=__doc__)
+    parser.add_argument(
+        "--data", type=Path, default=Path("../shared/data/turns"), help="the folder with pairs.py"
+    )
+    parser.add_argument("--file", default="dev.jsonl.gz", help="the file of turns in that folder")
+    parser.add_argument(
+        "--model", type=Path, help="a model file; without one only the simpler detectors are measured"
+    )
+    parser.add_argument(
+        "--no-regression", dest="regression", action="store_false", help="leave out what must be fitted"
+    )
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

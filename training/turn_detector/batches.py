@@ -1,0 +1,105 @@
+"""Turns as arrays of pieces, batched with turns of like length."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from antiphon.plugins.turn_detector.text import MAX_TURN, NOTHING, PAD, TURN, Pieces
+
+from .cuts import Step, Turn, balanced, steps
+from .speech import disturbed, spelled
+
+SPELLED = 0.04  # spelled turns for each turn of the file
+
+
+@dataclass
+class Batch:
+    """B turns of up to T pieces after contexts of up to M pieces."""
+
+    turns: NDArray[np.int64]  # (B, T)
+    context: NDArray[np.int64]  # (B, M)
+    kinds: NDArray[np.int64]  # (B, M)
+    cut: NDArray[np.float32]  # (B, T): weight of "goes on after this piece"
+    end: NDArray[np.float32]  # (B, T): weight of "finished after this piece"
+
+
+@dataclass
+class _Example:
+    turn: list[int]
+    context: tuple[list[int], list[int]]
+    cut: list[float]
+    end: list[float]
+
+
+class Examples:
+    """The examples of one file, disturbed anew in each epoch."""
+
+    def __init__(self, turns: Sequence[Turn], whole: frozenset[str], pieces: Pieces) -> None:
+        self._pieces = pieces
+        self._steps = [steps(turn.text, whole) for turn in turns]
+        self._contexts = [pieces.context(turn.context) for turn in turns]
+
+    def __len__(self) -> int:
+        return round(len(self._steps) * (1 + SPELLED))
+
+    def epoch(self, seed: int, size: int) -> Iterator[Batch]:
+        """All the examples once, in batches of `size` turns."""
+        rng = random.Random(seed)
+        order = list(range(len(self)))
+        rng.shuffle(order)
+        for start in range(0, len(order), 32 * size):
+            found = [self._example(index, rng) for index in order[start : start + 32 * size]]
+            found.sort(key=lambda example: (len(example.turn), len(example.context[0])))
+            groups = [found[k : k + size] for k in range(0, len(found), size)]
+            rng.shuffle(groups)
+            yield from map(_batch, groups)
+
+    def _example(self, index: int, rng: random.Random) -> _Example:
+        if index < len(self._steps):
+            found = balanced(disturbed(self._steps[index], rng))
+            context = self._contexts[index]
+        else:
+            turn, found = spelled(rng)
+            found = balanced(found)
+            context = self._pieces.context(turn.context)
+        return self._encoded(found, context)
+
+    def _encoded(self, found: list[Step], context: tuple[list[int], list[int]]) -> _Example:
+        ids, cut, end = [TURN], [0.0], [0.0]
+        for step in found:
+            spoken = [piece for word in step.words for piece in self._pieces.word(word)]
+            ids += spoken
+            cut += [0.0] * (len(spoken) - 1) + [step.cut]
+            end += [0.0] * (len(spoken) - 1) + [step.end]
+        if len(ids) > MAX_TURN:
+            ids, cut, end = (
+                [TURN, *ids[1 - MAX_TURN :]],
+                [0.0, *cut[1 - MAX_TURN :]],
+                [0.0, *end[1 - MAX_TURN :]],
+            )
+        return _Example(ids, context, cut, end)
+
+
+def _batch(examples: list[_Example]) -> Batch:
+    return Batch(
+        padded([e.turn for e in examples], PAD),
+        padded([e.context[0] for e in examples], PAD),
+        padded([e.context[1] for e in examples], NOTHING),
+        padded([e.cut for e in examples], 0.0).astype(np.float32),
+        padded([e.end for e in examples], 0.0).astype(np.float32),
+    )
+
+
+def padded(rows: Sequence[Sequence[float]], filling: float) -> NDArray[np.int64]:
+    """Rows of unequal length as one array, filled up at their ends."""
+    array = np.full(
+        (len(rows), max(map(len, rows))), filling, dtype=np.int64 if isinstance(filling, int) else np.float64
+    )
+    for k, row in enumerate(rows):
+        array[k, : len(row)] = row
+    return array

@@ -1,0 +1,125 @@
+"""What people and recognisers do to text: fillers, restarts, spelled addresses, numbers in groups."""
+
+from __future__ import annotations
+
+import random
+
+from .cuts import Step, Turn
+
+_FILLERS = ("um", "uh", "er", "well", "like", "so", "you know", "let me see", "i mean")
+_DANGLING = ("and", "um", "uh", "so", "but", "or", "and also", "because", "and then", "with", "and um")
+_DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+_HOSTS = ("gmail dot com", "yahoo dot com", "outlook dot com", "example dot org", "mail dot net")
+_WORDS = {
+    "name": "anna ben carla dave emma frank grace henry iris jack kate liam mia noah olga paul rosa sam tina victor",
+    "surname": "smith jones garcia miller kim novak rossi weber chen singh lopez brown moore clark adams baker",
+    "street": "main oak park maple cedar elm washington lake hill pine mission market church spring",
+    "item": "milk eggs bread butter apples rice coffee tea cheese bananas onions tomatoes chicken pasta sugar salt",
+    "month": "january february march april may june july august september october november december",
+}
+_NAMES, _SURNAMES, _STREETS, _ITEMS, _MONTHS = (text.split() for text in _WORDS.values())
+_LEADS = {
+    "email": ("my email is", "it's", "sure it's", "the email address is", "yes that would be", ""),
+    "number": ("my number is", "it's", "sure it's", "the number is", "yeah it is", "okay that's", ""),
+    "date": ("i was born on", "it's", "on", "my date of birth is", "let's say", ""),
+    "address": ("i live at", "my address is", "it's", "please send it to", ""),
+    "list": ("i need", "please add", "i'd like to order", "can i get", "put", ""),
+}
+_QUESTIONS = {
+    "email": ("What is your email address?", "Which email should I send the confirmation to?"),
+    "number": (
+        "What is your phone number?",
+        "Could you give me the card number?",
+        "What is the order number?",
+    ),
+    "date": ("What is your date of birth?", "On which day would you like to come?"),
+    "address": ("What is your address?", "Where should we deliver it?"),
+    "list": ("What would you like to order?", "What shall I put on the list?"),
+}
+
+
+def disturbed(steps: list[Step], rng: random.Random) -> list[Step]:
+    """A turn with a filler, a restart or words said after its end, each now and then."""
+    found = list(steps)
+    if len(found) >= 3 and rng.random() < 0.08:
+        at = rng.randrange(len(found))
+        # After a filler people pause as they do after a function word.
+        found.insert(at, Step(tuple(rng.choice(_FILLERS).split()), cut=4.0))
+    if len(found) >= 4 and rng.random() < 0.04:
+        at = rng.randrange(1, len(found) - 1)
+        again = [
+            step._replace(cut=step.cut and 2.0, end=0.0)
+            for step in found[max(0, at - rng.randint(1, 3)) : at]
+        ]
+        found[at:at] = again
+    if rng.random() < 0.04:
+        found.append(Step(tuple(rng.choice(_DANGLING).split()), cut=4.0))
+    return found
+
+
+def spelled(rng: random.Random) -> tuple[Turn, list[Step]]:
+    """A turn that gives an e-mail address, a number, a date, an address or a list, as people say them."""
+    kind = rng.choice(tuple(_LEADS))
+    body = {"email": _email, "number": _number, "date": _date, "address": _address, "list": _list}[kind](rng)
+    lead = rng.choice(_LEADS[kind]).split()
+    found = [Step((word,), cut=3.0) for word in lead] + [Step(part, cut=2.0) for part in body]
+    found[-1] = Step(found[-1].words, end=1.0)
+    context = (("assistant", rng.choice(_QUESTIONS[kind])),)
+    return Turn("spelled", context, ""), found
+
+
+def _email(rng: random.Random) -> list[tuple[str, ...]]:
+    name = rng.choice(_NAMES)
+    if rng.random() < 0.5:
+        name += rng.choice(_SURNAMES)
+        parts = [tuple(name)] if rng.random() < 0.3 else [(letter,) for letter in name]
+        if rng.random() < 0.4:
+            parts += [tuple(_read(rng, str(rng.randrange(10, 100))))]
+    else:
+        parts = [(name,), (rng.choice(("dot", "underscore", "dash")),), (rng.choice(_SURNAMES),)]
+    return [*parts, ("at",), tuple(rng.choice(_HOSTS).split())]
+
+
+def _number(rng: random.Random) -> list[tuple[str, ...]]:
+    groups = rng.choice(((3, 3, 4), (3, 3, 2, 2), (4, 4, 4, 4), (2, 2, 2, 2), (5,), (4, 4), (3, 3)))
+    as_figures = rng.random() < 0.5
+    parts: list[tuple[str, ...]] = []
+    for size in groups:
+        figures = "".join(str(rng.randrange(10)) for _ in range(size))
+        if as_figures:
+            parts.append((figures,) if rng.random() < 0.6 else tuple(figures))
+        else:
+            parts.append(tuple(_DIGITS[int(figure)] for figure in figures))
+    return parts
+
+
+def _read(rng: random.Random, figures: str) -> list[str]:
+    return [figures] if rng.random() < 0.5 else [_DIGITS[int(figure)] for figure in figures]
+
+
+def _date(rng: random.Random) -> list[tuple[str, ...]]:
+    day = str(rng.randrange(1, 29))
+    parts: list[tuple[str, ...]] = [(rng.choice(_MONTHS),), (day + rng.choice(("", "th")),)]
+    if rng.random() < 0.7:
+        year = str(rng.randrange(1940, 2026))
+        parts += [(year,)] if rng.random() < 0.6 else [(year[:2],), (year[2:],)]
+    return parts
+
+
+def _address(rng: random.Random) -> list[tuple[str, ...]]:
+    number = str(rng.randrange(1, 2000))
+    kind = rng.choice(("street", "avenue", "road", "drive", "lane"))
+    parts: list[tuple[str, ...]] = [tuple(_read(rng, number)), (rng.choice(_STREETS), kind)]
+    if rng.random() < 0.4:
+        parts.append(("apartment", str(rng.randrange(1, 60))))
+    if rng.random() < 0.5:
+        parts.append((rng.choice(("springfield", "oakland", "boston", "denver", "austin", "portland")),))
+        if rng.random() < 0.5:
+            parts.append((str(rng.randrange(10000, 99999)),))
+    return parts
+
+
+def _list(rng: random.Random) -> list[tuple[str, ...]]:
+    items = rng.sample(_ITEMS, rng.randint(2, 5))
+    parts: list[tuple[str, ...]] = [(item,) for item in items[:-1]]
+    return [*parts, ("and",), (items[-1],)]
