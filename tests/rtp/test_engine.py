@@ -6,6 +6,8 @@ import asyncio
 import os
 import signal
 import socket
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -200,3 +202,18 @@ def test_a_flood_of_audio_is_bounded() -> None:
         queue.push(bytes([number]))
     assert queue.dropped == 175
     assert queue.pull() == bytes([175])
+
+
+def test_the_engine_goes_before_others_where_it_may(run_clean: Any) -> None:
+    attempt = "import os; os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))"
+    allowed = subprocess.run([sys.executable, "-c", attempt], capture_output=True, timeout=30).returncode == 0
+
+    async def main() -> None:
+        process = await started(41600, 41610)
+        await process.open_call(HOST)
+        assert process.pid is not None
+        policy = os.sched_getscheduler(process.pid) & ~os.SCHED_RESET_ON_FORK
+        assert policy == (os.SCHED_RR if allowed else os.SCHED_OTHER)
+        await process.aclose()
+
+    run_clean(main())

@@ -264,11 +264,11 @@ class Sipp:
 
 
 async def call_in(
-    folder: Path, text: str, address: tuple[str, int], *more: str, user: str = "bank"
+    folder: Path, text: str, address: tuple[str, int], *more: str, media_port: int = 31000
 ) -> Outcome:
-    """Play a caller once; returns when it is done."""
-    sipp = Sipp(folder, text)
-    await sipp.start(f"{address[0]}:{address[1]}", "-s", user, "-m", "1", *more)
+    """Play a caller once, who dials `bank`; returns when it is done."""
+    sipp = Sipp(folder, text, media_port=media_port)
+    await sipp.start(f"{address[0]}:{address[1]}", "-s", "bank", "-m", "1", *more)
     return await sipp.wait()
 
 

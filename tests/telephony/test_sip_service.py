@@ -30,7 +30,7 @@ from support.telephone import gaps, measure_tone, telephone
 HANG_UP = (None, "agent_hangup")
 
 
-def middle(samples: np.ndarray[Any, Any], rate: int, seconds: float = 1.0) -> np.ndarray[Any, Any]:
+def middle(samples: np.ndarray[Any, Any], rate: int, seconds: float = 0.6) -> np.ndarray[Any, Any]:
     """The last `seconds` but for the very end."""
     assert samples.size > rate * (seconds + 0.1), f"only {samples.size / rate:.2f} s were heard"
     return samples[-round(rate * (seconds + 0.05)) : -round(rate * 0.05)]
@@ -67,8 +67,8 @@ def test_a_call_that_comes_in_is_heard_both_ways(codec: str, srtp: Srtp, run_cle
             assert (call.agreed.send_key is not None) is (srtp is Srtp.REQUIRED)
             await log.until(LegMediaReceived)
             assert [type(event) for event in log.events] == [LegAnswered, LegMediaReady, LegMediaReceived]
-            await agent.speak(440, 3.0)
-            await asyncio.sleep(1.6)
+            await agent.speak(440, 1.5)
+            await asyncio.sleep(1.0)
             is_tone(call.ear.heard, call.ear.rate, 440)
             is_tone(agent.heard, agent.rate, 1000)
             assert agent.rate == codec_named(codec).sample_rate
@@ -81,7 +81,7 @@ def test_a_call_that_comes_in_is_heard_both_ways(codec: str, srtp: Srtp, run_cle
             await eventually(lambda: incoming.leg.statistics)  # type: ignore[attr-defined]
             statistics = incoming.leg.statistics  # type: ignore[attr-defined]
             assert statistics["packets_lost"] == 0
-            assert statistics["packets_received"] > 75
+            assert statistics["packets_received"] > 40
             assert statistics["mos"] > 3.9
 
     run_clean(main())
@@ -109,8 +109,8 @@ def test_an_outbound_call_is_heard_both_ways(srtp: str, run_clean: Any) -> None:
             ]
             assert call.agreed is not None
             assert (call.agreed.send_key is None) is (srtp == "off")
-            await agent.speak(440, 3.0)
-            await asyncio.sleep(1.6)
+            await agent.speak(440, 1.5)
+            await asyncio.sleep(1.0)
             is_tone(call.ear.heard, 8000, 440)
             is_tone(agent.heard, 8000, 1000)
             await leg.hang_up(*HANG_UP)
@@ -159,20 +159,20 @@ def test_keys_reach_the_agent_once_each_by_whichever_way_they_come(run_clean: An
             incoming = await ours.took()
             agent = ours.agents["room1"]
             await ours.logs["room1"].until(LegMediaReceived)
-            call.ear.press("1122#*AD")
-            await eventually(lambda: "".join(agent.digits) == "1122#*AD")
+            call.ear.press("11#D")
+            await eventually(lambda: "".join(agent.digits) == "11#D")
             for key in "7700":
                 phone.endpoint.send_digit(call.handle, key)
                 await asyncio.sleep(0.02)
-            await eventually(lambda: "".join(agent.digits) == "1122#*AD7700")
+            await eventually(lambda: "".join(agent.digits) == "11#D7700")
             for key in "34":
                 call.ear.press(key)
                 phone.endpoint.send_digit(call.handle, key)
                 await eventually(lambda: not call.ear.pressing)
                 await asyncio.sleep(0.1)
-            assert "".join(agent.digits) == "1122#*AD770034"
-            await incoming.leg.send_dtmf("90w*")
-            await eventually(lambda: "".join(call.ear.keys) == "90*")
+            assert "".join(agent.digits) == "11#D770034"
+            await incoming.leg.send_dtmf("9w*")
+            await eventually(lambda: "".join(call.ear.keys) == "9*")
             with pytest.raises(ValueError, match="not a telephone key"):
                 await incoming.leg.send_dtmf("x")
             assert ours.service.calls == 1
@@ -196,15 +196,15 @@ def test_keys_go_by_info_to_who_takes_none_in_rtp(run_clean: Any) -> None:
     run_clean(main())
 
 
-@pytest.mark.parametrize("code", [404, 480, 486, 503, 603])
-def test_a_callee_that_refuses_ends_the_leg_with_its_code(code: int, run_clean: Any) -> None:
+def test_a_callee_that_refuses_ends_the_leg_with_its_code(run_clean: Any) -> None:
     async def main() -> None:
         async with platform() as ours, telephone() as phone:
-            room, _ = await ours.dial(trunk_to(phone.port))
-            call = await phone.ringing()
-            call.hang_up(code=code)
-            assert (await ours.logs[room].until(LegRejected)).code == code
-            assert [type(event) for event in ours.logs[room].events] == [LegRejected]
+            for code in (404, 480, 486, 503, 603):
+                room, _ = await ours.dial(trunk_to(phone.port))
+                call = await phone.ringing()
+                call.hang_up(code=code)
+                assert (await ours.logs[room].until(LegRejected)).code == code
+                assert [type(event) for event in ours.logs[room].events] == [LegRejected]
 
     run_clean(main())
 
@@ -278,15 +278,15 @@ def test_a_caller_that_gives_up_leaves_nothing(joins: str, run_clean: Any) -> No
     run_clean(main())
 
 
-@pytest.mark.parametrize(("code", "reason"), [(480, "no_mapping"), (500, "dispatch"), (503, "shutdown")])
-def test_a_caller_may_be_refused_before_the_answer(code: int, reason: str, run_clean: Any) -> None:
+def test_a_caller_may_be_refused_before_the_answer(run_clean: Any) -> None:
     async def main() -> None:
         async def refuse(ours: Platform, call: IncomingCall) -> None:
-            await call.leg.hang_up(code, reason)
+            await call.leg.hang_up(int(call.number), "no_mapping")
 
         async with platform(refuse) as ours, telephone() as phone:
-            call = await phone.dial("bank", ours.address)
-            assert (await call.until(sip.Rejected)).code == code
+            for code in (480, 500, 503):
+                call = await phone.dial(str(code), ours.address)
+                assert (await call.until(sip.Rejected)).code == code
 
     run_clean(main())
 
@@ -383,7 +383,7 @@ def test_a_caller_without_an_offer_gets_ours(run_clean: Any) -> None:
             agent = ours.agents["room1"]
             await ours.logs["room1"].until(LegMediaReceived)
             await agent.speak(440, 1.5)
-            await asyncio.sleep(1.5)
+            await asyncio.sleep(1.0)
             is_tone(call.ear.heard, call.ear.rate, 440)
             is_tone(agent.heard, agent.rate, 1000)
             call.hang_up()
