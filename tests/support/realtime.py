@@ -122,7 +122,7 @@ class ScriptedRealtimeSession(RealtimeSession):
     def commit_audio(self) -> str:
         self.committed.append(self.heard)
         self.heard = 0.0
-        name = f"item_{sum(len(s.committed) for s in self._model.sessions)}"
+        name = f"item_{len(self.committed)}"
         self._note("commit")
         words = self._model.words.pop(0) if self._model.words else None
         if words is not None:

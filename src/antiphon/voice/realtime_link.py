@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..audio import AudioFrame, Resampler
@@ -68,6 +69,7 @@ class RealtimeLink:
         self._told: tuple[str, tuple[int, ...]] | None = None
         self._utterance: str | None = None
         self._renewing = False
+        self._connections = 0
 
     # -- the connection --------------------------------------------------------------------------------------------
 
@@ -164,6 +166,7 @@ class RealtimeLink:
 
     def _begin(self, owner: AgentSession[Any], session: RealtimeSession) -> None:
         """A new connection knows nothing: tell it the conversation so far."""
+        self._connections += 1
         self._base = self._received
         self._calls.clear()
         past = [
@@ -185,13 +188,13 @@ class RealtimeLink:
                 if self.on_speech is not None:
                     self.on_speech(InputSpeechStarted(self._base + at))
             case InputSpeechStopped(at, utterance):
-                self._utterance = utterance
+                self._utterance = self._unique(utterance)
                 if self.on_speech is not None:
-                    self.on_speech(InputSpeechStopped(self._base + at, utterance))
+                    self.on_speech(InputSpeechStopped(self._base + at, self._utterance))
                 self._utterance = None
             case InputTranscription():
                 if self.on_transcription is not None:
-                    self.on_transcription(event)
+                    self.on_transcription(replace(event, utterance=self._unique(event.utterance)))
             case RealtimeError(error):
                 logger.warning("%s: %s", self.model.label, error)
                 owner.conversation.health.report("realtime", error)
@@ -215,8 +218,12 @@ class RealtimeLink:
         """End the user's utterance, if the model has not. Returns its name; None without a connection."""
         utterance, self._utterance = self._utterance, None
         if utterance is None and self._session is not None:
-            return self._session.commit_audio()
+            return self._unique(self._session.commit_audio())
         return utterance
+
+    def _unique(self, utterance: str) -> str:
+        """Connections name their utterances each for itself."""
+        return f"{self._connections}.{utterance}"
 
     def clear_audio(self) -> None:
         if self._session is not None:
