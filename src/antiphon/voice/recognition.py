@@ -176,6 +176,8 @@ class Recognition:
         if self._deaf:
             return
         text = event.text.strip()
+        if event.language is not None:
+            self._conversation.answers.language = event.language
         match event.type:
             case SpeechEventType.INTERIM if text:
                 self._interim = text

@@ -27,10 +27,12 @@ class TurnAnswers:
 
     Attributes:
         marks: when the stages of the turn in progress ended, for its latency.
+        language: what the recogniser last heard, as in "en" or "en-GB"; None while it does not say.
     """
 
     def __init__(self, conversation: Conversation, detector: TurnDetector) -> None:
         self.marks: dict[str, float] = {}
+        self.language: str | None = None
         self._conversation = conversation
         self._detector = detector
         self._speculation: Speculation | None = None
@@ -39,7 +41,10 @@ class TurnAnswers:
     # -- before the end of the turn --------------------------------------------------------------------------------
 
     def score(self, text: str) -> None:
-        """Ask the detector whether `text` is a finished turn."""
+        """Ask the detector whether `text` is a finished turn, if it knows the language."""
+        if not self._detector.supports_language(self.language):
+            logger.debug("the turn detector knows no %s; silence ends the turn", self.language or "language")
+            return
         self._conversation.scope.spawn(self._score(text), name="end-of-turn score")
 
     async def _score(self, text: str) -> None:

@@ -37,6 +37,8 @@ class TranscriptDetector:
         self._file = Path(model) if model is not None else network.model_file()
         self._network: Network | None = None
         self._usable = True
+        if self._file is None:
+            self._give_up(f"No model of one is installed; {network.MODEL_VARIABLE} may name a file.")
 
     def supports_language(self, language: str | None) -> bool:
         """Whether scores mean anything for this language, such as "en" or "en-GB".
@@ -44,20 +46,16 @@ class TranscriptDetector:
         Before the model is loaded the answer is that of English, the one language there are dialogues of. None, an unknown
         language, is taken for the model's own.
         """
-        if not self._usable or self._file is None:
+        if not self._usable:
             return False
         known = self._network.languages if self._network is not None else frozenset(("en",))
         return language is None or language.replace("_", "-").split("-")[0].lower() in known
 
     async def prewarm(self) -> None:
         """Load the model off the event loop; what is wrong with it is logged, not raised."""
-        if self._network is not None or not self._usable:
+        if self._file is None or self._network is not None or not self._usable:
             return
         try:
-            if self._file is None:
-                raise ConfigurationError(
-                    f"No model of a turn detector is installed; {network.MODEL_VARIABLE} names a file of one."
-                )
             self._network = await asyncio.to_thread(network.load, self._file)
         except ConfigurationError as error:
             self._give_up(str(error))
