@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,11 +13,11 @@ from antiphon.plugins.turn_detector.detector import TranscriptDetector
 
 from .baselines import LastWords, keyword_rule, majority
 from .cases import Case, load
+from .cost import cost, memory
 from .metrics import FloatArray
 from .report import figures, largest_misses, table
 
 _AT_ONCE = 16
-_TIMED = 2000
 
 
 def main() -> None:
@@ -31,6 +30,7 @@ def main() -> None:
         found["regression on the last words"] = figures(cases, fitted(cases))
     if options.model is not None:
         detector = TranscriptDetector(options.model)
+        used = asyncio.run(memory(detector, cases))
         scores = asyncio.run(_scores(detector, cases))
         found["detector"] = figures(cases, scores)
     print(f"{options.file}: {len(cases)} cases\n\n{table(found)}")
@@ -41,7 +41,7 @@ def main() -> None:
     print("\nlargest groups of cut turns taken for finished:")
     for count, group, example in largest_misses(cases, scores, found["detector"].threshold):
         print(f"{count:5}  … {group:24} {example!r}")
-    print(f"\n{asyncio.run(_latency(detector, cases))}")
+    print(f"\n{asyncio.run(cost(detector, cases))}\n{used}")
 
 
 async def _scores(detector: TranscriptDetector, cases: Sequence[Case]) -> FloatArray:
@@ -54,19 +54,6 @@ async def _scores(detector: TranscriptDetector, cases: Sequence[Case]) -> FloatA
             raise SystemExit("The detector has no opinion; the warning above says why.")
         found[start : start + len(group)] = answers
     return found
-
-
-async def _latency(detector: TranscriptDetector, cases: Sequence[Case]) -> str:
-    """How long one question takes, thread and loop included, and how long the loop is kept from other work."""
-    await detector.prewarm()
-    step = max(1, len(cases) // _TIMED)
-    taken = []
-    for case in cases[::step]:
-        began = time.perf_counter()
-        await detector.score(case.context, case.text)
-        taken.append((time.perf_counter() - began) * 1000)
-    p50, p95, p99 = np.percentile(taken, (50, 95, 99))
-    return f"latency of one question: p50 {p50:.2f} ms, p95 {p95:.2f} ms, p99 {p99:.2f} ms ({len(taken)} questions)"
 
 
 def _options() -> argparse.Namespace:
