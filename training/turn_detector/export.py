@@ -61,7 +61,7 @@ def export(network: TurnNetwork, scaling: tuple[float, float], path: Path, metad
     """
     import onnx
 
-    verdict = Verdict(network.eval(), *scaling).eval()
+    verdict = Verdict(network.cpu().eval(), *scaling).eval()
     turns, context = torch.ones(2, 7, dtype=torch.long), torch.ones(2, 9, dtype=torch.long)
     batch, pieces, earlier = (
         torch.export.Dim("batch"),

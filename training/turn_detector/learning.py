@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from antiphon.plugins.turn_detector.text import PAD, Pieces
+from antiphon.plugins.turn_detector.text import Pieces
 from bench.turn_detector.cases import Case
 from bench.turn_detector.metrics import area_under_curve, held_at
 
@@ -41,6 +41,8 @@ class Learning:
     """One run."""
 
     def __init__(self, network: TurnNetwork, plan: Plan, folder: Path) -> None:
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        network.to(self._device)
         self.network = network
         self.average = copy.deepcopy(network).eval()
         self._plan = plan
@@ -95,9 +97,9 @@ class Learning:
         for group in self._optimiser.param_groups:
             group["lr"] = rate * group["scale"]
         self.network.train()
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=plan.half):
-            logits = self.network(*(torch.from_numpy(a) for a in (batch.turns, batch.context, batch.kinds)))
-        loss = _loss(logits.float(), torch.from_numpy(batch.cut), torch.from_numpy(batch.end))
+        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=plan.half):
+            logits = self.network(*map(self._tensor, (batch.turns, batch.context, batch.kinds)))
+        loss = _loss(logits.float(), self._tensor(batch.cut), self._tensor(batch.end))
         self._optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -107,6 +109,9 @@ class Learning:
             for mean, now in zip(self.average.parameters(), self.network.parameters(), strict=True):
                 mean.lerp_(now, 1 - keep)
         return loss.item()
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).to(self._device)
 
     def _measure(self, step: int, pieces: Pieces, validation: dict[str, list[Case]]) -> None:
         found: dict[str, float] = {}
@@ -144,11 +149,10 @@ def torch_scores(network: TurnNetwork, pieces: Pieces, cases: list[Case]) -> np.
     scores = np.zeros(len(cases))
     for start in range(0, len(order), 256):
         group = order[start : start + 256]
+        rows = ([turns[k] for k in group], [contexts[k][0] for k in group], [contexts[k][1] for k in group])
         logits = network(
-            torch.from_numpy(padded([turns[k] for k in group], PAD)),
-            torch.from_numpy(padded([contexts[k][0] for k in group], PAD)),
-            torch.from_numpy(padded([contexts[k][1] for k in group], 0)),
+            *(torch.from_numpy(padded(found, 0)).to(network.place.weight.device) for found in rows)
         )
-        last = torch.tensor([len(turns[k]) - 1 for k in group])
-        scores[group] = logits[torch.arange(len(group)), last].float().numpy()
+        last = torch.tensor([len(turns[k]) - 1 for k in group], device=logits.device)
+        scores[group] = logits[torch.arange(len(group), device=logits.device), last].float().cpu().numpy()
     return scores

@@ -100,7 +100,11 @@ class TurnNetwork(nn.Module):
             context = _hide(context, self.shape.hidden_words)
         length = turns.shape[1]
         x = self.widen(self.vectors(turns)) + self.place.weight[:length]
-        back = (~empty).long().sum(dim=1, keepdim=True) - 1 - torch.arange(context.shape[1])
+        back = (
+            (~empty).long().sum(dim=1, keepdim=True)
+            - 1
+            - torch.arange(context.shape[1], device=context.device)
+        )
         c = self.widen(self.vectors(context)) + self.context_place(back.clamp(min=0)) + self.kind(kinds)
         beside = nn.functional.pad(c, (0, 0, 1, 1))
         c = c + nn.functional.gelu(
@@ -108,7 +112,7 @@ class TurnNetwork(nn.Module):
         )
         c = self.dropout(self.context_norm(c))
         x = self.dropout(x)
-        later = torch.triu(torch.ones(length, length, dtype=torch.bool), diagonal=1)
+        later = torch.triu(torch.ones(length, length, dtype=torch.bool, device=turns.device), diagonal=1)
         hidden = torch.cat(
             (
                 empty[:, None, :].expand(-1, length, -1),
@@ -123,5 +127,5 @@ class TurnNetwork(nn.Module):
 
 
 def _hide(pieces: Tensor, share: float) -> Tensor:
-    chosen = (torch.rand(pieces.shape) < share) & (pieces > UNKNOWN)
+    chosen = (torch.rand(pieces.shape, device=pieces.device) < share) & (pieces > UNKNOWN)
     return torch.where(chosen, UNKNOWN, pieces)
