@@ -16,7 +16,7 @@ from . import peers, rig
 from .measurement import ROOT, Plan, Row, conditions
 
 # In the order in which they run; each is a module with `measure(plan) -> list[Row]`.
-BENCHES = ("imports", "vad", "speech", "sessions", "store", "rig")
+BENCHES = ("imports", "vad", "speech", "sessions", "store", "telephony", "rig")
 
 
 def table(rows: list[Row]) -> str:
