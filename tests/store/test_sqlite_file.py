@@ -133,6 +133,31 @@ def test_another_process_that_keeps_the_lock_is_no_hang(file: Path, run_clean: A
     run_clean(main())
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be deleted there")
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_file_that_was_taken_away_takes_no_writes(file: Path, run_clean: Any, replaced: bool) -> None:
+    aside = file.with_suffix(".aside")
+
+    def take_away() -> None:
+        file.rename(aside)
+        if replaced:
+            file.write_bytes(aside.read_bytes())
+
+    async def main() -> None:
+        async with open_store(f"sqlite:{file}") as store:
+            await store.create("calls", {})
+            await asyncio.to_thread(take_away)
+            for operation in (store.create("calls", {}), store.ping()):
+                with pytest.raises(StoreUnavailable, match="deleted or replaced"):
+                    await operation
+            await asyncio.to_thread(aside.replace, file)
+            await store.ping()
+            await store.create("calls", {})
+            assert await store.count("calls") == 2
+
+    run_clean(main())
+
+
 def test_a_closed_store_says_so(file: Path, run_clean: Any) -> None:
     async def main() -> None:
         store = open_store(f"sqlite:{file}")

@@ -146,6 +146,8 @@ def _words(found: Any) -> str:
             return "there is no such field"
         case "missing":
             return "this field is required"
+        case "too_short":
+            return "must not be empty"
         case _ if found["input"] is None:
             return "null is not a value here; leave the field out for its default"
         case _:

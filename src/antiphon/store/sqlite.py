@@ -70,6 +70,7 @@ class SqliteBackend(Backend):
     def __init__(self, path: str | os.PathLike[str], *, deadline: float = DEADLINE_SECONDS) -> None:
         self.path = Path(path).expanduser()
         self._deadline = deadline
+        self._file: os.stat_result | None = None
         self._writer: aiosqlite.Connection | None = None
         self._writing: asyncio.Task[None] | None = None
         self._writes: asyncio.Queue[_Write | None] = asyncio.Queue()
@@ -99,6 +100,7 @@ class SqliteBackend(Backend):
         await self._close_all()
 
     async def ping(self) -> None:
+        self._check_file()
         async with self._reading() as reader:
             await reader.execute_fetchall("SELECT 1")
 
@@ -192,6 +194,22 @@ class SqliteBackend(Backend):
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600))
         if self.path.stat().st_mode & 0o077:
             self.path.chmod(0o600)
+        self._file = self.path.stat()
+
+    def _check_file(self) -> None:
+        """Raises StoreUnavailable when the file was deleted or replaced: what is written to the old one is lost."""
+        if self._file is None:
+            return
+        try:
+            there = os.path.samestat(self.path.stat(), self._file)
+        except FileNotFoundError:
+            there = False
+        except OSError as error:
+            raise translated(error, self.path) from error
+        if not there:
+            raise StoreUnavailable(
+                f"{self.path} was deleted or replaced while it was open: put the file back, or start again"
+            )
 
     async def _open(self, *pragmas: str) -> aiosqlite.Connection:
         connection = await aiosqlite.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
@@ -270,6 +288,7 @@ class SqliteBackend(Backend):
     async def _commit(self, writer: aiosqlite.Connection, batch: list[_Write]) -> None:
         outcomes: list[Any] = []
         try:
+            self._check_file()
             await writer.execute("BEGIN IMMEDIATE")
             outcomes += [await self._attempt(writer, write) for write in batch]
             await writer.execute("COMMIT")
@@ -279,6 +298,8 @@ class SqliteBackend(Backend):
             if writer.in_transaction:
                 with contextlib.suppress(sqlite3.Error):
                     await writer.execute("ROLLBACK")
+        except StoreError as error:
+            outcomes = [error] * len(batch)
         for write, outcome in zip(batch, outcomes, strict=True):
             _settle(write, outcome)
 

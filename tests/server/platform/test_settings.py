@@ -90,7 +90,7 @@ def test_lists_and_json_in_the_environment(tmp_path: Path) -> None:
             r"ANTIPHON_HTTP_PORT: http\.port: must be a valid integer.*'many'",
         ),
         ("roles = ['apy']", {}, r"roles\.0: must be 'api', 'worker', 'dispatcher' or 'supervisor'"),
-        ("roles = []", {}, "roles"),
+        ("roles = []", {}, "roles: must not be empty$"),
         ("[http]\ntls_cert = 'a.pem'", {}, "tls_key is missing"),
         ("", {"ANTIPHON_ICE_SERVERS": "["}, "ANTIPHON_ICE_SERVERS is not JSON"),
         ("[webhooks]\nallowed_networks = ['10.0.0.1/8']", {}, "write networks as"),

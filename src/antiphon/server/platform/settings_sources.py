@@ -242,6 +242,8 @@ def _problem(fault: Any, sources: Mapping[str, str]) -> str:
     source = next((sources[found] for found in (name, ".".join(where[:-1])) if found in sources), "")
     words = str(fault["msg"]).removeprefix("Value error, ").replace("Input should", "must")
     given = "" if isinstance(fault["input"], Mapping | Section) else f", not {fault['input']!r}"
+    if fault["type"] == "too_short":
+        words, given = "must not be empty", ""
     if any(setting.sensitive and name.startswith(setting.name) for setting in all_settings()):
         given = ""
     return f"{f'{source}: ' if source else ''}{name}: {words}{given}"

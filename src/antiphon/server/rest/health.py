@@ -54,7 +54,7 @@ async def readyz(request: Request) -> Response:
         "metrics",
         "Metrics in the text format of Prometheus",
         scope="metrics:read",
-        answer=Answer(200, media="text/plain", example="antiphon_active_calls 3\n"),
+        answer=Answer(200, media="text/plain", example='antiphon_calls_active{direction="inbound"} 3\n'),
         problems=(404,),
     ),
 )
