@@ -197,6 +197,11 @@ def test_an_opening_and_other_words_of_the_application(certificate: Certificate)
             conversation, beside = server.connections
             assert conversation.context == [("user", "[Greet Ann.]"), ("model", "Hello Ann.")]
             assert beside.context == [("user", "Please hold."), ("model", "Please hold.")]
+            server.replies.append(Reply("One two three four five.", pace=0.5))
+            given_up = one.session.speak("One two three four five.")
+            await anext(given_up.__aiter__())
+            given_up.cancel()
+            await asyncio.wait_for(server.connections[2].websocket.wait_closed(), 1.5)
             assert "read texts aloud" in beside.setup["systemInstruction"]["parts"][0]["text"]
 
     play(test)

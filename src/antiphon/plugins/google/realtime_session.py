@@ -214,7 +214,7 @@ class GeminiLiveSession(RealtimeSession):
 
     def speak(self, text: str) -> RealtimeGeneration:
         """A session of its own says it, because this one would take it for a turn of the conversation."""
-        generation = RealtimeGeneration(lambda: None, lambda _seconds, _heard: None)
+        generation = RealtimeGeneration(lambda: _stop(task), lambda _seconds, _heard: None)
         task = asyncio.get_running_loop().create_task(self._speak(text, generation), name="gemini live text")
         self._speakers.add(task)
         task.add_done_callback(self._speakers.discard)
@@ -307,6 +307,10 @@ class GeminiLiveSession(RealtimeSession):
         self._active = None
         if self._waiting:
             self._ask(self._waiting.popleft())
+
+
+def _stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
 
 
 def _put(message: types.LiveServerMessage, generation: RealtimeGeneration) -> None:
