@@ -340,6 +340,31 @@ def test_bodies_that_are_no_documents(
     run_clean(scenario())
 
 
+def test_a_body_that_does_not_come_to_its_end(run_clean: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import asyncio
+
+    from starlette.requests import Request
+
+    from antiphon.server import request_body
+    from antiphon.server.problems import Problem
+
+    monkeypatch.setattr(request_body, "BODY_SECONDS", 0.05)
+
+    async def stalls() -> Any:
+        await asyncio.sleep(60)
+
+    async def hangs_up() -> Any:
+        return {"type": "http.disconnect"}
+
+    async def scenario() -> None:
+        for receive, status in ((stalls, 408), (hangs_up, 400)):
+            with pytest.raises(Problem) as caught:
+                await request_body.read_body(Request({"type": "http", "headers": []}, receive), 100)
+            assert caught.value.status == status
+
+    run_clean(scenario())
+
+
 def test_changes_at_once_are_all_kept(rest: Any, run_clean: Any) -> None:
     import asyncio
 

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from fastapi import Request
 
 from ..problems import Problem
+from ..request_body import read_body
 
 MOST_BYTES = 1024 * 1024
 IDEMPOTENCY_KEY = r"^[\x21-\x7e]{1,255}$"
@@ -24,9 +25,9 @@ async def read_object(request: Request, *, optional: bool = False) -> dict[str, 
         optional: an empty body is an empty object.
 
     Raises:
-        Problem: 400 not a JSON object, 413 too long, 415 another type of content.
+        Problem: 400 not a JSON object, 408 too slow, 413 too long, 415 another type of content.
     """
-    body = await _read(request)
+    body = await read_body(request, MOST_BYTES)
     if optional and not body:
         return {}
     kind = request.headers.get("content-type", "application/json").partition(";")[0].strip()
@@ -42,22 +43,6 @@ async def read_object(request: Request, *, optional: bool = False) -> dict[str, 
     if not isinstance(content, dict):
         raise Problem(400, "invalid_json", "The body must be a JSON object.")
     return content
-
-
-async def _read(request: Request) -> bytes:
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > MOST_BYTES:
-        _refuse_length()
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MOST_BYTES:
-            _refuse_length()
-    return bytes(body)
-
-
-def _refuse_length() -> NoReturn:
-    raise Problem(413, "too_large", f"A body may have {MOST_BYTES // 1024} KiB at most.")
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -11,6 +11,7 @@ from ...rooms.local.webrtc import OfferRejected, check_offer
 from ..calls import TokenUsed
 from ..dispatch import AgentStartError
 from ..problems import Problem
+from ..request_body import read_body
 from ..tokens import Grant, TokenRejected
 from .state import check_accepting, server_state
 
@@ -64,11 +65,7 @@ def _unauthorised(detail: str) -> Problem:
 
 
 async def _read_json(request: Request) -> dict[str, Any]:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise Problem(413, "too_large", f"An offer may have {MAX_BODY // 1024} KiB at most.")
+    body = await read_body(request, MAX_BODY)
     try:
         content = json.loads(body)
     except (ValueError, RecursionError) as error:
