@@ -288,6 +288,13 @@ class TestCheck:
         assert "Ready: antiphon serve" in text
         assert "ANTIPHON_LOG_LEVEL" in text, "where a value comes from"
 
+    def test_traces_and_sounds_that_lead_nowhere(self, tmp_path: Path, store: str, key: str) -> None:
+        settings = {"ANTIPHON_TRACING_ENDPOINT": "nowhere", "ANTIPHON_CALLS_SOUNDS": str(tmp_path / "none")}
+        code, text = self.check(tmp_path, "--port", "0", "--store", store, **settings)
+        assert code == 1, text
+        assert re.search(r"^missing +traces +nowhere", text, re.MULTILINE), text
+        assert re.search(r"^– +sounds +\S+/none is no folder", text, re.MULTILINE), text
+
     @pytest.mark.parametrize(
         "options", [("--role", "supervisor,api"), ("--role", "supervisor", "--role", "api")]
     )

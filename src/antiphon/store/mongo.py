@@ -184,7 +184,9 @@ class MongoBackend(Backend):
         except DocumentTooLarge as error:
             raise InvalidDocument(f"a document of {name} is too large for MongoDB: {error}") from None
         except (ConnectionFailure, NetworkTimeout, ExecutionTimeout, WTimeoutError) as error:
-            raise StoreUnavailable(f"MongoDB does not answer: {error}") from error
+            # What follows these words describes the driver's own state.
+            said = str(error).partition(" (configured timeouts")[0].partition(", Timeout:")[0]
+            raise StoreUnavailable(f"MongoDB does not answer: {said}") from error
         except OperationFailure as error:
             if error.code in _WRONG_TYPES:
                 raise InvalidDocument(f"a change does not fit a document of {name}: {error}") from None

@@ -18,7 +18,7 @@ from ...store import COLLECTIONS, Keyring, SecretError, Store, StoreError, open_
 from ...store.secrets import HOW_TO_MAKE_A_KEY
 from ..serve import listen
 from ..tls import certificate_for
-from .platform import recording_storage, server_settings
+from .platform import make_tracing, recording_storage, server_settings
 from .settings import PlatformSettings, Role, without_password
 
 STORE_DEADLINE = 10.0
@@ -50,6 +50,8 @@ async def check(settings: PlatformSettings) -> list[Finding]:
         *_check_settings(settings),
         _check_address(settings),
         await asyncio.to_thread(_check_recordings, settings),
+        *await _check_tracing(settings),
+        *await asyncio.to_thread(_check_sounds, settings),
     ]
     if {Role.WORKER, Role.DISPATCHER} & set(settings.roles):
         found.append(await asyncio.to_thread(_check_voice_activity))
@@ -106,6 +108,27 @@ def _check_recordings(settings: PlatformSettings) -> Finding:
         storage.close()
     behind = f", then {storage.remote.url}" if storage.remote else ""
     return Finding("recordings", True, f"{storage.local.folder}{behind}")
+
+
+async def _check_tracing(settings: PlatformSettings) -> list[Finding]:
+    try:
+        tracing = make_tracing(settings)
+    except AntiphonError as error:
+        return [Finding("traces", False, settings.tracing.endpoint or "cannot be sent", str(error))]
+    if tracing is None:
+        return []
+    await tracing.aclose()
+    return [
+        Finding("traces", True, settings.tracing.endpoint or "to the endpoint of OpenTelemetry's variables")
+    ]
+
+
+def _check_sounds(settings: PlatformSettings) -> list[Finding]:
+    folder = settings.calls.sounds
+    if folder is None or folder.is_dir():
+        return []
+    advice = "make it, or take calls.sounds out; calls go on without sounds"
+    return [Finding("sounds", False, f"{folder} is no folder", advice, needed=False)]
 
 
 def _check_voice_activity() -> Finding:

@@ -80,7 +80,7 @@ class Platform:
         self._rooms = LocalRooms()
         self._metrics = Metrics(self._store, rooms=lambda: len(self._rooms.rooms))
         self._store.backend = MeasuredBackend(self._store.backend, self._metrics)
-        self._tracing = _tracing(settings)
+        self._tracing = make_tracing(settings)
         self._recordings = Recordings(self._store, recording_storage(settings))
         self._prewarmer = Prewarmer()
         self._host = self._make_host()
@@ -399,8 +399,12 @@ def _retention(settings: PlatformSettings) -> dict[str, float]:
     )
 
 
-def _tracing(settings: PlatformSettings) -> Tracing | None:
-    """Traces, if there is a collector; its packages are not looked for otherwise."""
+def make_tracing(settings: PlatformSettings) -> Tracing | None:
+    """Traces, if there is a collector; its packages are not looked for otherwise.
+
+    Raises:
+        ConfigurationError: packages are missing, or the address is none.
+    """
     if not settings.tracing.endpoint and not any(os.environ.get(name) for name in _COLLECTORS):
         return None
     try:
