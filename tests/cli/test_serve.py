@@ -270,6 +270,24 @@ def test_roles_in_processes_of_their_own(
         asyncio.run(scene())
 
 
+def test_a_process_without_the_api_can_be_watched(tmp_path: Path, store: str, key: str) -> None:
+    import httpx
+
+    options = ("--role", "supervisor", "--store", store)
+    with running(*options, folder=tmp_path, ANTIPHON_HTTP_HEALTH_PORT="0") as served:
+        (url,) = asyncio.run(
+            until(lambda: [line.split()[-1] for line in served.log if "health and metrics at" in line])
+        )
+        with httpx.Client(base_url=url) as client:
+            assert client.get("/healthz").json()["status"] == "ok"
+            assert client.get("/readyz").json() == {"status": "ready", "missing": []}
+            assert client.get("/metrics").status_code == 401
+            metrics = client.get("/metrics", headers={"Authorization": f"Bearer {key}"})
+            assert "antiphon_webhook_backlog 0.0" in metrics.text
+            nothing_else = client.get("/assistants", headers={"Authorization": f"Bearer {key}"})
+            assert (nothing_else.status_code, nothing_else.json()["code"]) == (404, "not_found")
+
+
 class TestCheck:
     def check(self, folder: Path, *options: str, **environment: str) -> tuple[int, str]:
         done = subprocess.run(
@@ -314,10 +332,16 @@ class TestCheck:
         import socket
 
         with socket.create_server(("127.0.0.1", 0)) as taken:
-            code, text = self.check(tmp_path, "--port", str(taken.getsockname()[1]))
+            port = str(taken.getsockname()[1])
+            code, text = self.check(tmp_path, "--port", port, ANTIPHON_HTTP_HEALTH_PORT=port)
         words = " ".join(text.split())
         assert code == 1
-        for part in ("is in use by another program", "calls cannot be recorded to", "Not ready yet"):
+        for part in (
+            "is in use by another program",
+            "choose another port: http.health_port",
+            "calls cannot be recorded to",
+            "Not ready yet",
+        ):
             assert part in words, text
         assert "antiphon.toml" in words
 

@@ -53,7 +53,7 @@ async def serve(
         ConfigurationError: the certificate cannot be used.
     """
     certificate = certificate_for(settings)
-    listener = listen(settings.host, settings.port)
+    listener = listen(settings.host, settings.port, settings.port_option)
     try:
         config = uvicorn.Config(
             app,
@@ -133,7 +133,7 @@ def _signals(server: _Server) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, option: str = "--port") -> socket.socket:
     """A socket that listens; raises ServerStartError, which says why not and what to do."""
     try:
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -151,19 +151,19 @@ def listen(host: str, port: int) -> socket.socket:
         listener.setblocking(False)
     except OSError as error:
         listener.close()
-        raise ServerStartError(_why_not(error, host, port)) from error
+        raise ServerStartError(_why_not(error, host, port, option)) from error
     return listener
 
 
-def _why_not(error: OSError, host: str, port: int) -> str:
+def _why_not(error: OSError, host: str, port: int, option: str) -> str:
     match error.errno:
         case errno.EADDRINUSE:
             return (
                 f"port {port} on {host} is in use by another program. "
-                f"Stop that program, or choose another port: --port {port + 1 if port < 65535 else 8080}"
+                f"Stop that program, or choose another port: {option} {port + 1 if port < 65535 else 8080}"
             )
         case errno.EACCES:
-            return f"port {port} needs more rights than this user has; choose one above 1023: --port 8080"
+            return f"port {port} needs more rights than this user has; choose one above 1023: {option} 8080"
         case errno.EADDRNOTAVAIL:
             return f"{host} is not an address of this machine; --host 0.0.0.0 listens on all of them"
         case _:

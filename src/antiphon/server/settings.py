@@ -35,6 +35,7 @@ class ServerSettings:
         tls_key: its private key, PEM.
         tls: False never, True always; None: when a certificate is given, or when listening beyond this machine.
         shutdown_deadline: seconds that calls in progress get to close.
+        port_option: how another port is chosen, for who is told that this one cannot be used.
     """
 
     host: str = "127.0.0.1"
@@ -49,6 +50,7 @@ class ServerSettings:
     tls_key: Path | None = None
     tls: bool | None = None
     shutdown_deadline: float = 10.0
+    port_option: str = "--port"
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:

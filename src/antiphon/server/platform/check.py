@@ -18,7 +18,7 @@ from ...store import COLLECTIONS, Keyring, SecretError, Store, StoreError, open_
 from ...store.secrets import HOW_TO_MAKE_A_KEY
 from ..serve import listen
 from ..tls import certificate_for
-from .platform import make_tracing, recording_storage, server_settings
+from .platform import health_settings, make_tracing, recording_storage, server_settings
 from .settings import PlatformSettings, Role, without_password
 
 STORE_DEADLINE = 10.0
@@ -49,6 +49,7 @@ async def check(settings: PlatformSettings) -> list[Finding]:
     found = [
         *_check_settings(settings),
         _check_address(settings),
+        *_check_health(settings),
         await asyncio.to_thread(_check_recordings, settings),
         *await _check_tracing(settings),
         *await asyncio.to_thread(_check_sounds, settings),
@@ -93,6 +94,18 @@ def _check_address(settings: PlatformSettings) -> Finding:
         return Finding("address", False, f"{server.host} port {server.port}", str(error))
     scheme = "https" if certificate else "http"
     return Finding("address", True, f"{scheme}, {server.host} port {server.port}")
+
+
+def _check_health(settings: PlatformSettings) -> list[Finding]:
+    if settings.http.health_port is None:
+        return []
+    server = health_settings(settings)
+    where = f"{server.host} port {server.port}"
+    try:
+        listen(server.host, server.port, server.port_option).close()
+    except AntiphonError as error:
+        return [Finding("health", False, where, str(error))]
+    return [Finding("health", True, f"http, {where}")]
 
 
 def _check_recordings(settings: PlatformSettings) -> Finding:

@@ -36,6 +36,7 @@ from ..rest import RestServices, install_rest
 from ..serve import serve
 from ..settings import ServerSettings, parse_ice_servers
 from ..tls import data_folder
+from .health import create_health_app
 from .prewarm import Prewarmer
 from .roles import SupervisedRole
 from .settings import PlatformSettings, Role
@@ -56,6 +57,7 @@ _COLLECTORS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOIN
 _RENEWALS = 3  # in the time of a lease
 
 Seed = Callable[[Store], Awaitable[None]]
+OnReady = Callable[[str, str], None]
 
 
 class Platform:
@@ -64,11 +66,12 @@ class Platform:
     Args:
         settings: see `PlatformSettings`.
         seed: stores what must be there before anything starts.
-        on_ready: called with the page's address, empty without the role api, once all roles work.
+        on_ready: called once all roles work, with the page's address, empty without the role api, and with host and port where
+            telephones call, empty if they cannot.
     """
 
     def __init__(
-        self, settings: PlatformSettings, *, seed: Seed | None = None, on_ready: Callable[[str], None]
+        self, settings: PlatformSettings, *, seed: Seed | None = None, on_ready: OnReady
     ) -> None:
         self._settings = settings
         self._seed = seed
@@ -89,6 +92,7 @@ class Platform:
         self._deliverer: WebhookDeliverer | None = None
         self._dispatcher: OutboundDispatcher | None = None
         self._telephone_part: SupervisedRole | None = None
+        self._health: SupervisedRole | None = None
         self._app: FastAPI | None = None
         self._url = ""
         self._roles: dict[Role, SupervisedRole] = {}
@@ -124,7 +128,7 @@ class Platform:
             await self._store.open()
             await self._start()
             self._started = True
-            self._on_ready(self._url)
+            self._on_ready(self._url, self._telephone.address if self._telephone is not None else "")
             await requests.stop.wait()
             await self._drain(requests.now)
         finally:
@@ -134,6 +138,9 @@ class Platform:
         if self._seed is not None:
             await self._seed(self._store)
         await self._metrics.start()
+        if self._settings.http.health_port is not None:  # first, so that a slow start can be watched
+            self._health = SupervisedRole("health", self._serve_health)
+            await self._health.start()
         if self._host is not None:
             await self._recordings.start()
             self._host.start()
@@ -179,6 +186,7 @@ class Platform:
             ("recordings", self._recordings.aclose),
             ("events", self._flush),
             ("the supervisor", self._close_role(Role.SUPERVISOR)),
+            ("the health server", self._close_health),
             ("metrics", self._metrics.aclose),
             ("traces", self._close_tracing),
             ("rooms", self._rooms.aclose),
@@ -209,6 +217,10 @@ class Platform:
         if self._app is not None:
             self._app.state.rest.events.close()  # streams would keep it open
         await self._close_role(Role.API)()
+
+    async def _close_health(self) -> None:
+        if self._health is not None:
+            await self._health.aclose()
 
     def _close_role(self, role: Role) -> Callable[[], Awaitable[None]]:
         async def close() -> None:
@@ -285,6 +297,17 @@ class Platform:
 
         await serve(app, self._server_settings, listening, handle_signals=False)
 
+    async def _serve_health(self, ready: Callable[[], None]) -> None:
+        services = RestServices(self._store, ready=self._missing, metrics=self._metrics.render)
+        app = create_health_app(services, lambda: 0 if self._host is None else len(self._host.calls))
+        settings = health_settings(self._settings)
+
+        def listening(url: str) -> None:
+            logger.info("health and metrics at %s", url)
+            ready()
+
+        await serve(app, settings, listening, handle_signals=False)
+
     def _make_app(self) -> FastAPI:
         assistants = StoredAssistants(
             self._store,
@@ -317,6 +340,8 @@ class Platform:
         """What is not ready."""
         if self._draining:
             return ["the server is shutting down"]
+        if not self._started:
+            return ["the server is starting"]
         parts = [*self._roles.values(), *([self._telephone_part] if self._telephone_part else [])]
         return [f"{one.name} is starting again" for one in parts if not one.ready]
 
@@ -369,6 +394,12 @@ def server_settings(settings: PlatformSettings) -> ServerSettings:
         tls={"auto": None, "on": True, "off": False}[http.tls],
         **more,
     )
+
+
+def health_settings(settings: PlatformSettings) -> ServerSettings:
+    """Where the health server listens; without TLS, which probes do without."""
+    port = settings.http.health_port or 0
+    return ServerSettings(host=settings.http.host, port=port, tls=False, port_option="http.health_port")
 
 
 def recording_storage(settings: PlatformSettings) -> RecordingStorage:

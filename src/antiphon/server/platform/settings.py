@@ -67,6 +67,7 @@ class HttpSettings(Section):
 
     host: str = "127.0.0.1"
     port: Port = 8080
+    health_port: Port | None = None
     public_url: Annotated[str, Field(pattern=r"^(https?://[^\s/]+(/\S*)?)?$")] = ""
     tls: Literal["auto", "on", "off"] = "auto"
     tls_cert: Path | None = None
