@@ -303,6 +303,7 @@ def test_a_document_of_a_process_that_died_at_the_last_moment_is_completed(
 def test_a_recording_whose_disk_is_gone_fails_after_a_day(tmp_path: Path, run_clean: Any) -> None:
     async def main() -> None:
         async with platform(tmp_path) as one:
+            await one.store.create("calls", {"status": "answered"}, id="call_1")
             info = await one.record("call_1")
             document = await one.document("call_1")
             (tmp_path / "recordings" / document["file"]).unlink()
@@ -312,6 +313,36 @@ def test_a_recording_whose_disk_is_gone_fails_after_a_day(tmp_path: Path, run_cl
                 one.store.clock = lambda later=later: later  # type: ignore[method-assign, misc]
                 await one.recordings.recover()
                 assert (await one.document("call_1"))["state"] == state
+
+    run_clean(main())
+
+
+def test_a_recording_that_went_with_its_machine_fails_soon_after_its_call_and_may_turn_up(
+    tmp_path: Path, run_clean: Any
+) -> None:
+    async def main() -> None:
+        async with platform(tmp_path) as one:
+            await one.store.create("calls", {"status": "answered"}, id="call_1")
+            info = await one.record("call_1", 0.6)
+            path = tmp_path / "recordings" / (await one.document("call_1"))["file"]
+            kept = path.read_bytes()
+            path.unlink()
+            await one.store.update("recordings", info.id, {"state": "recording", "bytes": 0})
+            began = one.store.clock()
+
+            async def state_after(minutes: float) -> str:
+                one.store.clock = lambda: began + minutes * 60  # type: ignore[method-assign]
+                await one.recordings.recover()
+                return str((await one.document("call_1"))["state"])
+
+            assert await state_after(30) == "recording", "the call goes on"
+            await one.store.update("calls", "call_1", {"status": "failed", "ended_at": began})
+            assert await state_after(35) == "recording", "its process may come back"
+            assert await state_after(41) == "failed"
+            assert (await one.store.get("calls", "call_1"))["recording"]["state"] == "failed"
+            path.with_name(path.name + ".part").write_bytes(kept)
+            assert await state_after(50) == "stored"
+            assert (await one.store.get("calls", "call_1"))["recording"]["state"] == "stored"
 
     run_clean(main())
 

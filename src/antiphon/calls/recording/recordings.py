@@ -36,6 +36,8 @@ ROUND = 60.0
 _SOON = 5.0  # the second look, for a file that was too young at the first
 _FILING_DEADLINE = 60.0
 _LONGEST_CALL = 26 * 3600.0
+_TOLD_WITHIN = 600.0
+"""Seconds after the last word of a call's record in which its process, started again, tells of the recording."""
 _LEFT_BEHIND = "its process died, and nothing of it is on this disk or any other"
 
 
@@ -303,7 +305,7 @@ class Recordings:
         found = await self.storage.run(find_complete, self.storage.local.path(document["file"]))
         if found is not None:
             await self._file_found(found)
-        elif age > _LONGEST_CALL:
+        elif age > _LONGEST_CALL or await self._is_given_up(document):
             info = RecordingInfo(
                 document["id"],
                 document["call_id"],
@@ -313,6 +315,15 @@ class Recordings:
             )
             await self._save(info, document["file"])
             await self._tell_call(info)
+
+    async def _is_given_up(self, document: Document) -> bool:
+        """Whether a recording's call is over, and nobody told of the recording. Its file may still turn up."""
+        try:
+            call = await self._store.get("calls", document["call_id"])
+        except NotFound:
+            call = document
+        over = call is document or call.get("ended_at") is not None
+        return over and self.wall_clock() - max(call["updated_at"], document["updated_at"]) > _TOLD_WITHIN
 
     async def _tell_call(self, info: RecordingInfo) -> None:
         try:
