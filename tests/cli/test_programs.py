@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -107,10 +108,25 @@ def get(url: str) -> Any:
         return json.loads(body) if "json" in reply.headers["content-type"] else body
 
 
+def answers_sip(port: int) -> bool:
+    """Whether somebody answers OPTIONS."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
+        phone.settimeout(5)
+        phone.bind(("127.0.0.1", 0))
+        own = phone.getsockname()[1]
+        ping = (
+            f"OPTIONS sip:127.0.0.1:{port} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{own};branch=z9hG4bKping\r\n"
+            "From: <sip:ping@127.0.0.1>;tag=1\r\nTo: <sip:127.0.0.1>\r\nCall-ID: ping\r\nCSeq: 1 OPTIONS\r\n"
+            "Max-Forwards: 10\r\nContent-Length: 0\r\n\r\n"
+        )
+        phone.sendto(ping.encode(), ("127.0.0.1", port))
+        return phone.recv(4096).startswith(b"SIP/2.0 200")
+
+
 @pytest.mark.needs(*SERVER, *LOCAL_MODELS)
 @pytest.mark.slow
 def test_the_demo_prints_its_address_once_it_answers_and_ends_on_ctrl_c() -> None:
-    with running([sys.executable, "-m", "antiphon", "demo", "--port", "0"]) as demo:
+    with running([sys.executable, "-m", "antiphon", "demo", "--port", "0", "--sip-port", "0"]) as demo:
         url = demo.wait_for(r"http://127\.0\.0\.1:\d+")
         assert "<html" in get(url)
         (agent,) = get(f"{url}/api/config")["agents"]
@@ -118,6 +134,7 @@ def test_the_demo_prints_its_address_once_it_answers_and_ends_on_ctrl_c() -> Non
         assert agent["examples"]
         assert get(f"{url}/api/get_token?agent=bank")["token"]
         demo.wait_for(re.escape(agent["examples"][0]))
+        assert answers_sip(int(demo.wait_for(r"sip:bank@127\.0\.0\.1:(\d+)")))
         started = time.monotonic()
         assert demo.stop() == 0
         assert time.monotonic() - started < 5
@@ -125,13 +142,20 @@ def test_the_demo_prints_its_address_once_it_answers_and_ends_on_ctrl_c() -> Non
 
 @pytest.mark.needs(*SERVER, *LOCAL_MODELS)
 @pytest.mark.slow
-def test_beyond_this_machine_the_demo_uses_https(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "antiphon", "demo", "--port", "0", "--host", "0.0.0.0"]
-    with running(command, ANTIPHON_DATA_DIR=str(tmp_path)) as demo:
-        url = demo.wait_for(r"https://localhost:\d+")
-        demo.wait_for("self-signed")
-        assert get(f"{url}/healthz")["status"] == "ok"
-        assert demo.stop() == 0
+def test_beyond_this_machine_the_demo_uses_https_and_a_taken_sip_port_does_not_stop_it(
+    tmp_path: Path,
+) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        sip_port = str(taken.getsockname()[1])
+        command = [sys.executable, "-m", "antiphon", "demo", "--port", "0", "--host", "0.0.0.0"]
+        with running([*command, "--sip-port", sip_port], ANTIPHON_DATA_DIR=str(tmp_path)) as demo:
+            url = demo.wait_for(r"https://localhost:\d+")
+            demo.wait_for("self-signed")
+            demo.wait_for(rf"Telephones cannot call: SIP port {sip_port}")
+            assert get(f"{url}/healthz")["status"] == "ok"
+            assert demo.stop() == 0
+            assert "softphone" not in demo.printed
 
 
 @pytest.mark.needs(*SERVER)
@@ -191,7 +215,7 @@ def test_help_tells_of_every_command(tmp_path: Path) -> None:
         ([sys.executable, "-m", "antiphon", "--help"], ["demo", "talk", "doctor"]),
         (
             [sys.executable, "-m", "antiphon", "demo", "--help"],
-            ["--host", "--tls-cert", "microphone", "self-signed"],
+            ["--host", "--sip-port", "--tls-cert", "microphone", "self-signed"],
         ),
         ([sys.executable, "-m", "antiphon", "--version"], [antiphon.__version__]),
     ):

@@ -19,7 +19,7 @@ def run_demo(
     tls_key: Path | None,
     assistant: str,
     store: str | None = None,
-    sip_port: int = 5060,
+    sip_port: int = 5160,
 ) -> int:
     """Serve until Ctrl-C.
 
@@ -30,7 +30,7 @@ def run_demo(
         tls_key: its private key, PEM.
         assistant: the one to talk with.
         store: its address; None: a file among the user's data.
-        sip_port: where telephones on this machine may call.
+        sip_port: where telephones on this machine may call; 0 takes a free one. If it is taken, only browsers can.
 
     Returns:
         The exit code.
@@ -50,14 +50,18 @@ def run_demo(
     settings = load_settings(explicit=explicit).settings
     console = terminal()
 
-    def ready(url: str) -> None:
+    def ready(url: str, sip: str) -> None:
         console.print(f"\nAntiphon answers at {url}", style="bold")
         if url.startswith("https:") and tls_cert is None:
             console.print("The certificate is self-signed: the browser asks once whether to trust it.")
         console.print(f"Open it in a browser, start a call and say, for example: “{definition.examples[0]}”")
-        console.print(
-            f"A softphone on this machine reaches it at sip:{assistant}@127.0.0.1:{sip_port}", style="dim"
-        )
+        if sip:
+            console.print(f"A softphone on this machine calls it at sip:{assistant}@{sip}", style="dim")
+        else:
+            console.print(
+                f"Telephones cannot call: SIP port {sip_port} cannot be had; --sip-port takes another.",
+                style="yellow",
+            )
         console.print(f"Its store is {settings.store}.", style="dim")
         console.print(
             f"A key for its REST interface: antiphon keys create --name me --store {settings.store}",

@@ -68,14 +68,25 @@ def demo(
     store: Annotated[
         str | None, typer.Option(help="Where to keep assistants and calls; a file of this user if not given.")
     ] = None,
+    sip_port: Annotated[
+        int, typer.Option(help="Port where telephones on this machine call, UDP and TCP; 0 takes a free one.")
+    ] = 5160,
     log_level: LogLevel = "warning",
 ) -> None:
-    """Talk with the built-in assistants in a browser: no key, no account, no network."""
+    """Talk with the built-in assistants in a browser or by a softphone: no key, no account, no network."""
     set_up_logging(log_level)
     from .demo import run_demo
 
     raise typer.Exit(
-        run_demo(host=host, port=port, tls_cert=tls_cert, tls_key=tls_key, assistant=assistant, store=store)
+        run_demo(
+            host=host,
+            port=port,
+            tls_cert=tls_cert,
+            tls_key=tls_key,
+            assistant=assistant,
+            store=store,
+            sip_port=sip_port,
+        )
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from .logs import set_up_logging
 from .terminal import terminal
 
 if TYPE_CHECKING:
-    from ..server.platform.platform import Seed
+    from ..server.platform.platform import OnReady, Seed
     from ..server.platform.settings import PlatformSettings
     from ..server.platform.settings_sources import LoadedSettings
 
@@ -70,17 +69,17 @@ def run_serve(config: Path | None, explicit: dict[str, Any], *, check: bool) -> 
     for warning in loaded.warnings:
         print(f"warning: {warning}", file=sys.stderr)
 
-    def ready(url: str) -> None:
+    def ready(url: str, sip: str) -> None:
         roles = ", ".join(settings.roles)
         print(f"Antiphon answers at {url}" if url else f"Antiphon works: {roles}", flush=True)
+        if sip:
+            print(f"Telephones call sip:{sip}", flush=True)
         print("Ctrl-C ends it.", flush=True)
 
     return run_platform(settings, ready)
 
 
-def run_platform(
-    settings: PlatformSettings, on_ready: Callable[[str], None], *, seed: Seed | None = None
-) -> int:
+def run_platform(settings: PlatformSettings, on_ready: OnReady, *, seed: Seed | None = None) -> int:
     """Run the platform until a signal; returns the exit code."""
     from ..server.platform.platform import Platform
     from ..server.serve import loop_factory

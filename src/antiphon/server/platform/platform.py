@@ -70,9 +70,7 @@ class Platform:
             telephones call, empty if they cannot.
     """
 
-    def __init__(
-        self, settings: PlatformSettings, *, seed: Seed | None = None, on_ready: OnReady
-    ) -> None:
+    def __init__(self, settings: PlatformSettings, *, seed: Seed | None = None, on_ready: OnReady) -> None:
         self._settings = settings
         self._seed = seed
         self._on_ready = on_ready
