@@ -161,6 +161,23 @@ def test_a_dispatcher_that_is_cancelled_ends_no_call(tmp_path: Path, vendor: Any
     run_clean(main())
 
 
+def test_a_queued_call_of_an_assistant_that_was_made_inactive_fails_undialled(
+    tmp_path: Path, vendor: Any, run_clean: Any
+) -> None:
+    async def main() -> None:
+        async with sqlite_store(tmp_path) as store:
+            stage = Stage(store)
+            await stage.hire(active=False)
+            dialler = ScriptedDialler(stage.rooms)
+            ended = await stage.host.run_outbound(await stage.queue(), dialler)
+            assert (ended["status"], ended["end_reason"]) == ("failed", "error")
+            assert "not active" in ended["detail"]
+            assert dialler.requests == []
+            await stage.aclose()
+
+    run_clean(main())
+
+
 def test_what_was_not_dialled_when_the_process_ends_stays_in_the_queue(
     tmp_path: Path, vendor: Any, run_clean: Any
 ) -> None:

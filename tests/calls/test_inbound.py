@@ -45,8 +45,14 @@ class Exchange:
         self.trunk = ""
         self.mapping = ""
 
-    async def set_up(self, *, trunk: dict[str, Any] | None = None, **mapping: Any) -> None:
-        assistant = await self.stage.hire()
+    async def set_up(
+        self,
+        *,
+        trunk: dict[str, Any] | None = None,
+        assistant: dict[str, Any] | None = None,
+        **mapping: Any,
+    ) -> None:
+        hired = await self.stage.hire(**(assistant or {}))
         line = {
             "name": "line",
             "provider": "generic",
@@ -55,7 +61,7 @@ class Exchange:
             **(trunk or {}),
         }
         self.trunk = (await self.store.create("trunks", line))["id"]
-        given = {"number": NUMBER, "assistant_id": assistant["id"], "active": True, **mapping}
+        given = {"number": NUMBER, "assistant_id": hired["id"], "active": True, **mapping}
         self.mapping = (await self.store.create("inbound_sip", given))["id"]
 
     async def ask(self, service: HttpService, **fields: Any) -> None:
@@ -209,6 +215,7 @@ ROWS: list[tuple[str, dict[str, Any], str, int]] = [
     ("detached", {"assistant_id": None}, NUMBER, 480),
     ("another trunk's", {"trunk_id": "trunk_other"}, NUMBER, 480),
     ("assistant gone", {"assistant_id": "asst_gone"}, NUMBER, 480),
+    ("assistant inactive", {"assistant": {"active": False}}, NUMBER, 480),
     ("trunk inactive", {"trunk": {"active": False}}, NUMBER, 480),
     ("trunk full", {"trunk": {"max_concurrent": 1}}, NUMBER, 503),
 ]

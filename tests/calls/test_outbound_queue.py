@@ -123,6 +123,17 @@ def test_what_cannot_be_read_is_refused(fields: dict[str, Any]) -> None:
     assert name in caught.value.problems[0].field
 
 
+def test_an_inactive_assistant_calls_nobody(open_it: Any, run_clean: Any) -> None:
+    async def main() -> None:
+        async with open_it() as store:
+            asked = await request(store)
+            await store.update("assistants", asked.assistant_id, {"active": False})
+            with pytest.raises(DocumentRefused, match=r"assistant_id: assistant .* is not active"):
+                await enqueue(store, asked)
+
+    run_clean(main())
+
+
 def test_an_inactive_or_deleted_trunk_takes_no_calls(open_it: Any, run_clean: Any) -> None:
     async def main() -> None:
         async with open_it() as store:

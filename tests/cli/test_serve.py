@@ -160,6 +160,7 @@ def test_only_public_assistants_are_for_everybody(tmp_path: Path, store: str, ke
         async with client_of(served, key) as client, client_of(served, "") as visitor:
             private = await create_assistant(client, name="Private")
             public = await create_assistant(client, public=True, examples=["Who is there?"])
+            await create_assistant(client, name="Asleep", public=True, active=False)
 
             async def listed() -> Any:
                 config = (await visitor.get("/api/config")).json()
@@ -168,7 +169,14 @@ def test_only_public_assistants_are_for_everybody(tmp_path: Path, store: str, ke
             (agent,) = await until(listed)
             assert (agent["title"], agent["description"]) == ("Desk", "Says who is at the desk.")
             assert agent["examples"] == ["Who is there?"]
-            for asked, status in ((public, 200), ("Desk", 200), (private, 404), ("Private", 404), ("", 200)):
+            for asked, status in (
+                (public, 200),
+                ("Desk", 200),
+                (private, 404),
+                ("Private", 404),
+                ("Asleep", 404),
+                ("", 200),
+            ):
                 answer = await visitor.get("/api/get_token", params={"agent": asked})
                 assert answer.status_code == status, asked
             by_key = await client.get("/api/get_token", params={"agent": "Private"})

@@ -225,6 +225,7 @@ class Assistant(Document):
     end_call: EndCall = EndCall()
     end_call_webhook: EndCallWebhook | None = None
     recording: bool = True
+    active: bool = True
     public: bool = False
     examples: Annotated[list[Example], Field(max_length=10), AfterValidator(_check_texts)] = Field(
         default_factory=list

@@ -201,6 +201,8 @@ class CallHost:
             return await self._end_queued(claimed, Errored(str(error)))
         except AntiphonError as error:
             return await self._end_queued(claimed, Errored(f"the assistant cannot be used: {error}"))
+        if not assistant.active:
+            return await self._end_queued(claimed, Errored("the assistant is not active any more"))
         plan = self._plan(assistant, CallDirection.OUTBOUND)
         setup = float(trunk.get("setup_seconds") or plan.limits.setup)
         plan = replace(plan, limits=replace(plan.limits, setup=setup))

@@ -126,6 +126,8 @@ class InboundRouter:
             if found is None:
                 raise _Refused(UNAVAILABLE, f"assistant {mapping['assistant_id']} of {number} is gone")
             assistant = found
+        if not assistant.get("active", True):
+            raise _Refused(UNAVAILABLE, f"assistant {assistant['id']}, who answers {number}, is not active")
         known = replace(incoming, number=number, caller_number=caller)
         async with self._place(trunk):
             if watch.hung_up() is not None:

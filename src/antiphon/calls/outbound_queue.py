@@ -144,6 +144,8 @@ async def _check(store: Store, request: OutboundCall) -> dict[str, Any]:
     trunk = await _get(store, "trunks", request.trunk_id)
     if assistant is None:
         problems.append(FieldProblem("assistant_id", f"there is no assistant {request.assistant_id!r}"))
+    elif not assistant.get("active", True):
+        problems.append(FieldProblem("assistant_id", f"assistant {assistant.get('name')!r} is not active"))
     if trunk is None:
         problems.append(FieldProblem("trunk_id", f"there is no trunk {request.trunk_id!r}"))
     elif not trunk.get("active", True):

@@ -60,7 +60,7 @@ class StoredAssistants:
         now = self._clock()
         if self._listed is None or now - self._listed[0] > LIST_SECONDS:
             page = await self._store.find("assistants", {"public": True}, limit=MOST_LISTED)
-            self._listed = (now, [_info(document) for document in page.items])
+            self._listed = (now, [_info(document) for document in page.items if _is_active(document)])
         return self._listed[1]
 
     async def find(self, agent: str, *, private: bool) -> AgentInfo | None:
@@ -68,7 +68,7 @@ class StoredAssistants:
         for field in ("id", "name"):
             where: Where = {field: agent} if private else {field: agent, "public": True}
             if (document := await self._store.find_one("assistants", where)) is not None:
-                return _info(document)
+                return _info(document) if _is_active(document) else None
         return None
 
     async def start(self, call: WebCall) -> None:
@@ -77,6 +77,8 @@ class StoredAssistants:
             raise AgentStartError("this server runs no calls: start one with the role worker")
         try:
             assistant = await self._store.get("assistants", call.agent, reveal=True)
+            if not _is_active(assistant):
+                raise AgentStartError("this assistant is not active any more")
             if self._load is not None:
                 await self._load(assistant)
             variables = json.loads(call.metadata) if call.metadata else {}
@@ -88,6 +90,10 @@ class StoredAssistants:
 
     async def aclose(self) -> None:
         """Calls are ended by their host."""
+
+
+def _is_active(document: Document) -> bool:
+    return bool(document.get("active", True))
 
 
 def _info(document: Document) -> AgentInfo:
