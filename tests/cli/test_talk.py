@@ -310,7 +310,7 @@ def test_a_spoken_request_is_answered_by_the_right_tool(tmp_path: Path, speak: C
     assert "eight thousand four hundred" in turn["agent_text"]
     assert turn["tools"][0]["name"] == "get_balance"
     assert turn["user_speech_end"] == pytest.approx(frames.size / 44100 - 0.2, abs=0.25)
-    assert list(turn["stages"]) == [
+    assert [stage for stage in turn["stages"] if stage != "turn_detector"] == [
         "vad",
         "transcript",
         "end_of_turn",

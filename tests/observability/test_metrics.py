@@ -70,9 +70,19 @@ def test_a_call_that_never_had_an_agent_is_counted_and_was_never_active() -> Non
     assert read("antiphon_calls_active", direction="outbound") is None
 
 
+class Unsure:
+    """A turn detector that changes nothing."""
+
+    def supports_language(self, language: str | None) -> bool:
+        return True
+
+    async def score(self, context: Any, text: str) -> float:
+        return 0.6
+
+
 def test_stages_of_a_turn_add_up_to_its_latency() -> None:
     speeches = [Speech(1, 2.5, "hello", 2.8), Speech(9, 10, "and again", 10.3)]
-    during, _ = converse_under(Metrics(), speeches, until=16)
+    during, _ = converse_under(Metrics(), speeches, until=16, turn_detection=Unsure())
     sums = [during("antiphon_turn_latency_seconds_sum", stage=stage) for stage in STAGES]
     assert [during("antiphon_turn_latency_seconds_count", stage=stage) for stage in STAGES] == [2] * len(
         STAGES

@@ -282,7 +282,6 @@ def test_without_a_model_file_it_has_no_opinion_and_says_so_once(caplog: pytest.
         model = EnglishModel()
         assert score(model) is None
         assert score(model) is None
-        assert not model.supports_language("en")
     assert [MODEL_VARIABLE in message for message in warnings(caplog)] == [True]
 
 
@@ -302,8 +301,25 @@ def test_a_missing_file_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     pytest.importorskip("onnxruntime")
     model = EnglishModel(tmp_path / "absent.onnx")
     assert score(model) is None
-    assert not model.supports_language("en")
     assert "absent.onnx" in warnings(caplog)[0]
+
+
+def test_a_model_is_run_before_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnxruntime")
+    asked: list[str] = []
+    real = network.Network.__call__
+
+    def noted(judge: network.Network, questions: Sequence[Question]) -> NDArray[np.float32]:
+        asked.extend(question.text for question in questions)
+        return real(judge, questions)
+
+    async def scenario() -> None:
+        for _ in range(2):
+            await EnglishModel(UNTRAINED).prewarm()
+
+    monkeypatch.setattr(network.Network, "__call__", noted)
+    asyncio.run(scenario())
+    assert len(asked) == 1
 
 
 def test_a_model_that_fails_is_not_asked_again(
@@ -339,6 +355,7 @@ def test_an_answer_that_comes_too_late_is_none(
     async def scenario() -> list[float | None]:
         model = EnglishModel(UNTRAINED)
         await model.prewarm()
+        monkeypatch.setattr(network.Network, "__call__", stall)
         try:
             found = [await model.score([], "to"), await model.score([], "to boston")]
         finally:
@@ -346,6 +363,5 @@ def test_an_answer_that_comes_too_late_is_none(
         monkeypatch.setattr(detector, "DEADLINE", 10.0)
         return [*found, await model.score([], "to")]
 
-    monkeypatch.setattr(network.Network, "__call__", stall)
     assert asyncio.run(scenario()) == [None, None, 0.5]
     assert len(warnings(caplog)) == 1

@@ -343,6 +343,7 @@ async def converse(
     """Play a script against a real session on the running loop and record what happens.
 
     With a realtime model there is no recogniser and no language model, and only the voice and the detector that are given.
+    Silence alone ends a turn, unless `turn_detection` is given.
     """
     loop = asyncio.get_running_loop()
     record = Recording()
@@ -350,6 +351,7 @@ async def converse(
     record.tts = tts or ScriptedTTS()
     record.stt = stt if isinstance(stt, ScriptedSTT) else ScriptedSTT(transcripts(speeches))
     options.setdefault("user_away_timeout", None)
+    options.setdefault("turn_detection", "vad")
     models: dict[str, Any] = {"realtime": realtime, "tts": tts, "vad": vad}
     if realtime is None:
         models = {

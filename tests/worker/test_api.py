@@ -186,9 +186,9 @@ def test_importing_the_package_imports_none_of_it() -> None:
     assert result.stdout.split() == []
 
 
-def test_the_turn_detector_of_the_samples_leaves_the_decision_to_the_voice_activity_detector() -> None:
+def test_the_turn_detector_of_the_samples_knows_no_german() -> None:
     from antiphon.plugins.turn_detector.multilingual import MultilingualModel
 
-    assert asyncio.run(MultilingualModel().score([], "and then")) is None
+    assert not MultilingualModel().supports_language("de")
     session = antiphon.AgentSession(turn_detection=MultilingualModel())
     assert session.options.turns.turn_detection != "manual"

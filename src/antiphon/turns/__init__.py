@@ -46,7 +46,7 @@ from .events import (
     ToolStarted,
 )
 from .machine import step
-from .options import TurnOptions
+from .options import TurnDetection, TurnOptions
 from .state import TurnState
 from .states import AgentState, UserState
 
@@ -89,6 +89,7 @@ __all__ = [
     "TimerFired",
     "ToolFinished",
     "ToolStarted",
+    "TurnDetection",
     "TurnDetector",
     "TurnOptions",
     "TurnState",

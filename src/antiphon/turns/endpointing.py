@@ -5,12 +5,13 @@ from __future__ import annotations
 from .options import TurnOptions
 
 
-def delay(probability: float | None, options: TurnOptions) -> float:
+def delay(probability: float | None, options: TurnOptions, *, words_owed: bool = False) -> float:
     """Seconds from the end of speech to the commit.
 
     Args:
         probability: the detector's opinion that the turn is finished; None without one.
         options: thresholds and the two delays.
+        words_owed: words that the detector has not seen may still come, so that nothing is sure.
 
     Returns:
         0 when the turn is surely over (silence is confirmed by then), the minimum when it looks finished or nothing
@@ -18,7 +19,7 @@ def delay(probability: float | None, options: TurnOptions) -> float:
     """
     if probability is None:
         return options.min_endpointing_delay
-    if probability >= options.immediate_threshold:
+    if probability >= options.immediate_threshold and not words_owed:
         return 0.0
     if probability >= options.end_of_turn_threshold:
         return options.min_endpointing_delay

@@ -44,9 +44,9 @@ class Final:
 
 @dataclass(frozen=True, slots=True)
 class EndOfTurnScored:
-    """The detector's probability that `text`, the pending transcript, is a finished turn."""
+    """The detector's probability that `text`, the pending transcript, is a finished turn; None: it cannot say."""
 
-    probability: float
+    probability: float | None
     text: str
 
 

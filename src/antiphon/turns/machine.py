@@ -146,7 +146,7 @@ class _Step(FloorTransition):
             self.cancel_timer(name)
         overlap = Overlap(started=at)
         self.change(overlap=overlap, user_is_away=False)
-        self.change_pending(speech_end=None)
+        self.change_pending(speech_end=None, words_owed=True)
         if isinstance(self.state.floor, Paused):
             self.limit_pause(overlap)
 
@@ -217,13 +217,14 @@ class _Step(FloorTransition):
         if not text or self.is_repeated(text):
             return
         self.note_words(text)
-        self.change_pending(interim=text)
+        self.change_pending(interim=text, words_owed=True)
         if self.overlap_interrupts():
             self.interrupt()
         if self.state.speculation is not None and self.user_speaks():
             self.cancel_speculation()
 
     def final(self, text: str, end_at: float | None) -> None:
+        self.change_pending(words_owed=False)
         if not text or self.is_repeated(text):
             return
         self.note_words(text)
@@ -325,7 +326,9 @@ class _Step(FloorTransition):
             return
         pending = self.state.pending
         if pending.scored != pending.text:
-            self.change_pending(scored=pending.text)
+            self.change_pending(
+                scored=pending.text, answer_due=self.now + self.state.options.detector_patience
+            )
             self.effects.append(ScoreEndOfTurn(pending.text))
         self.speculate()
 
@@ -357,10 +360,10 @@ class _Step(FloorTransition):
         ):
             self.effects.append(SynthesizeSpeculation())
 
-    def scored(self, probability: float, text: str) -> None:
+    def scored(self, probability: float | None, text: str) -> None:
         if text != self.state.pending.text or not text:
             return
-        self.change_pending(probability=probability)
+        self.change_pending(probability=probability, answer_due=None)
         self.synthesize_speculation()
         if not self.user_speaks():
             self.arm_commit()
@@ -369,7 +372,9 @@ class _Step(FloorTransition):
         pending = self.state.pending
         if pending.speech_end is None or not pending.finals:
             return
-        due = pending.speech_end + endpointing.delay(pending.probability, self.state.options)
+        options = self.state.options
+        delay = endpointing.delay(pending.probability, options, words_owed=pending.words_owed)
+        due = max(pending.speech_end + delay, pending.answer_due or 0.0)
         if due <= self.now:
             self.commit_pending()
         else:

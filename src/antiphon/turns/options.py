@@ -19,6 +19,7 @@ class TurnOptions:
         max_endpointing_delay: the same when the detector says "not finished".
         end_of_turn_threshold: probability from which a turn looks finished.
         immediate_threshold: probability from which the turn commits as soon as silence is confirmed.
+        detector_patience: how long a turn that is due waits for the detector's answer about its last words.
         min_interruption_duration: speech this long over the agent interrupts it.
         min_interruption_words: when above 0, so many words in one overlap are needed as well.
         allow_interruptions: default for replies.
@@ -40,6 +41,7 @@ class TurnOptions:
     max_endpointing_delay: float = 3.0
     end_of_turn_threshold: float = 0.5
     immediate_threshold: float = 0.9
+    detector_patience: float = 0.1
     min_interruption_duration: float = 0.5
     min_interruption_words: int = 0
     allow_interruptions: bool = True

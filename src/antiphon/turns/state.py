@@ -50,7 +50,8 @@ Floor = Free | Released | Playing | Paused
 class PendingTurn:
     """What the user has said since the last commit.
 
-    `speech_end` is None while they speak; `scored` is the text that `probability` belongs to.
+    `speech_end` is None while they speak; `scored` is the text that `probability` belongs to, and `answer_due` when the
+    detector must have said it. `words_owed`: there was speech since the last final transcript.
     """
 
     finals: tuple[str, ...] = ()
@@ -58,6 +59,8 @@ class PendingTurn:
     speech_end: float | None = None
     probability: float | None = None
     scored: str = ""
+    answer_due: float | None = None
+    words_owed: bool = False
     speculations: int = 0
 
     @property

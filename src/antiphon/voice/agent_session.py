@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterable, Callable, Sequence
-from dataclasses import fields
 from typing import Any, Generic, TypeVar
 
 from ..audio import AudioFrame
 from ..models.chat_context import ChatContext
-from ..models.errors import ConfigurationError, describe
+from ..models.errors import describe
 from ..models.llm import LLM, ToolChoice
 from ..models.realtime import RealtimeModel
 from ..models.stt import STT
@@ -24,10 +23,7 @@ from ..turns import (
     Hold,
     InterruptRequested,
     TextInput,
-    TurnDetector,
-    TurnOptions,
     UserState,
-    VADOnly,
 )
 from . import nodes
 from .agent import Agent
@@ -41,7 +37,7 @@ from .events import (
     SessionEvent,
     UserStateChanged,
 )
-from .options import SessionOptions
+from .options import read_options
 from .realtime_link import RealtimeLink
 from .realtime_session import RealtimeParts, realtime_options
 from .recognition import NoiseFilter, Recognition
@@ -50,13 +46,12 @@ from .session_clock import SessionClock
 from .session_owner import session_owner
 from .speech_handle import SpeechHandle
 from .task_scope import TaskScope
+from .turn_detection import AnyTurnDetector, choose
 
 logger = logging.getLogger(__name__)
 
 UserdataT = TypeVar("UserdataT")
 DRAIN_TIMEOUT = 30.0  # seconds for what is being said to end before a shutdown goes on without it
-_TURN_OPTIONS = frozenset(field.name for field in fields(TurnOptions))
-_SESSION_OPTIONS = frozenset(field.name for field in fields(SessionOptions)) - {"turns"}
 
 
 class AgentSession(Generic[UserdataT]):
@@ -74,7 +69,7 @@ class AgentSession(Generic[UserdataT]):
         llm: LLM | RealtimeModel | str | None = None,
         tts: TTS | str | None = None,
         realtime: RealtimeModel | str | None = None,
-        turn_detection: str | TurnDetector | None = None,
+        turn_detection: str | AnyTurnDetector | None = None,
         tools: Sequence[FunctionTool | Callable[..., Any]] | None = None,
         userdata: UserdataT | None = None,
         audio_input: AudioInputOptions | None = None,
@@ -89,7 +84,10 @@ class AgentSession(Generic[UserdataT]):
             tts: the voice. Without one, replies are text.
             realtime: a model that hears the user and answers, in place of `stt` and `llm`; it may be given as `llm` too. It
                 speaks by itself or, set up for text, through `tts`. Without a `vad` it also says who speaks when.
-            turn_detection: `"vad"`, `"stt"`, `"manual"`, or a `TurnDetector` that judges transcripts.
+            turn_detection: what ends a turn. `"auto"`, the default: silence, for long or short as the words sound finished
+                where the detector of the package knows the language; `"vad"`: silence alone; `"audio"`: silence, as the
+                voice sounds finished; `"stt"`: final transcripts; `"manual"`: `commit_user_turn`. Or a detector of your
+                own, a `TurnDetector` or `AudioTurnDetector`.
             tools: tools that every agent of this session has.
             userdata: anything; tools find it in their `RunContext`.
             audio_input: how the caller's audio is treated, when `start` is not told otherwise.
@@ -120,7 +118,8 @@ class AgentSession(Generic[UserdataT]):
             turn_detection, options = realtime_options(turn_detection, options)
         self.userdata = userdata
         self.tools = [tool if isinstance(tool, FunctionTool) else function_tool(tool) for tool in tools or ()]
-        self.options, self._detector = _read_options(turn_detection, options, self.vad, self.stt)
+        mode, self._detector = choose(turn_detection, has_words=self.stt is not None)
+        self.options = read_options(options, turn_detection=mode, vad=self.vad, stt=self.stt)
         self._audio_input = audio_input
         self._scope = TaskScope("session", self._task_failed)
         self._listeners = TaskScope("session listeners", self._task_failed)
@@ -256,6 +255,8 @@ class AgentSession(Generic[UserdataT]):
         """Load models and open connections side by side. One that cannot will fail again, and louder, when needed."""
         models = [m for m in (self.stt, self.vad, self.llm, self.tts) if m is not None]
         tasks = [self._scope.spawn(model.prewarm(), name=f"prewarm {model.label}") for model in models]
+        if (prewarm := getattr(self._detector, "prewarm", None)) is not None:
+            tasks.append(self._scope.spawn(prewarm(), name="prewarm turn detector"))
         if tasks:
             await asyncio.wait(tasks, timeout=self.options.hook_timeout)
 
@@ -462,28 +463,3 @@ class AgentSession(Generic[UserdataT]):
     def _task_failed(self, error: BaseException) -> None:
         logger.error("a task of the session failed", exc_info=error)
         self.emit(SessionEvent.ERROR, ErrorOccurred(error, source="session"))
-
-
-def _read_options(
-    turn_detection: str | TurnDetector | None, given: dict[str, Any], vad: VAD | None, stt: STT | None
-) -> tuple[SessionOptions, TurnDetector]:
-    unknown = sorted(set(given) - _TURN_OPTIONS - _SESSION_OPTIONS)
-    if unknown:
-        known = ", ".join(sorted(_TURN_OPTIONS | _SESSION_OPTIONS))
-        raise ConfigurationError(f"AgentSession has no option {', '.join(unknown)}; it has: {known}")
-    detector: TurnDetector = VADOnly()
-    turns = {name: value for name, value in given.items() if name in _TURN_OPTIONS}
-    if isinstance(turn_detection, str):
-        if turn_detection not in ("vad", "stt", "manual"):
-            raise ConfigurationError(
-                f'turn_detection is "vad", "stt", "manual" or a TurnDetector, not {turn_detection!r}'
-            )
-        turns["turn_detection"] = turn_detection
-    elif turn_detection is not None:
-        detector = turn_detection
-    if vad is None and stt is not None and "turn_detection" not in turns:
-        turns["turn_detection"] = "stt"
-    if vad is not None:
-        turns.setdefault("speech_update_interval", vad.capabilities.update_interval)
-    rest = {name: value for name, value in given.items() if name in _SESSION_OPTIONS}
-    return SessionOptions(turns=TurnOptions(**turns), **rest), detector

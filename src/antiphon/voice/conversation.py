@@ -37,7 +37,6 @@ from ..turns import (
     Speculate,
     StateChanged,
     SynthesizeSpeculation,
-    TurnDetector,
 )
 from .agent import Agent, overrides
 from .events import (
@@ -59,6 +58,7 @@ from .speech_segment import SpeechSegment
 from .task_scope import TaskScope
 from .tool_runner import ToolRunner
 from .turn_answers import TurnAnswers
+from .turn_detection import AnyTurnDetector
 from .turn_driver import TurnDriver
 from .turn_log import TurnLog
 
@@ -79,7 +79,7 @@ class Conversation:
         clock: SessionClock,
         scope: TaskScope,
         emit: Callable[..., None],
-        detector: TurnDetector,
+        detector: AnyTurnDetector | None,
         history: ChatContext | None = None,
     ) -> None:
         self.session = session
@@ -269,7 +269,7 @@ class Conversation:
             case CancelSpeculation():
                 self.answers.cancel_speculation()
             case ScoreEndOfTurn(text):
-                self.answers.score(text)
+                self.answers.end_of_turn.ask(text)
             case ReleaseReply(name):
                 if (reply := self._replies.get(name)) is not None:
                     self._release(reply)

@@ -6,7 +6,15 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 # The stages of a reply in the order in which they end, when nothing is speculative.
-STAGES = ("vad", "transcript", "end_of_turn", "llm_first_token", "tts_first_audio", "first_audio_out")
+STAGES = (
+    "vad",
+    "transcript",
+    "turn_detector",
+    "end_of_turn",
+    "llm_first_token",
+    "tts_first_audio",
+    "first_audio_out",
+)
 
 
 @dataclass

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
-from ..turns import TurnOptions
+from ..models.errors import ConfigurationError
+from ..models.stt import STT
+from ..models.vad import VAD
+from ..turns import TurnDetection, TurnOptions
 
 APOLOGY = "I'm sorry, I'm having trouble right now. Could you say that again?"
 FAREWELL = "I'm sorry, something is not working on our side. Please try again later. Goodbye."
@@ -16,6 +20,7 @@ class SessionOptions:
 
     Attributes:
         turns: see `TurnOptions`.
+        language: what is spoken, as in "en" or "de-AT", until the recogniser says; None: unknown.
         max_tool_steps: rounds of tool calls per reply; then one last answer with tools off.
         llm_first_token_timeout: a model that says nothing for so long has failed.
         llm_stall_timeout: the same between two tokens.
@@ -30,6 +35,7 @@ class SessionOptions:
     """
 
     turns: TurnOptions = field(default_factory=TurnOptions)
+    language: str | None = None
     max_tool_steps: int = 3
     llm_first_token_timeout: float = 8.0
     llm_stall_timeout: float = 8.0
@@ -41,3 +47,36 @@ class SessionOptions:
     max_unrecoverable_errors: int = 3
     apology: str = APOLOGY
     farewell: str = FAREWELL
+
+
+_TURN_OPTIONS = frozenset(field.name for field in fields(TurnOptions))
+_SESSION_OPTIONS = frozenset(field.name for field in fields(SessionOptions)) - {"turns"}
+
+
+def read_options(
+    given: dict[str, Any], *, turn_detection: TurnDetection | None, vad: VAD | None, stt: STT | None
+) -> SessionOptions:
+    """The options of a session from any fields of `TurnOptions` and `SessionOptions`.
+
+    Args:
+        given: the fields by name.
+        turn_detection: what ends a turn; None: silence or, where nothing hears it, final transcripts.
+        vad: the session's voice activity detector.
+        stt: its recogniser.
+
+    Raises:
+        ConfigurationError: there is no such option.
+    """
+    unknown = sorted(set(given) - _TURN_OPTIONS - _SESSION_OPTIONS)
+    if unknown:
+        known = ", ".join(sorted(_TURN_OPTIONS | _SESSION_OPTIONS))
+        raise ConfigurationError(f"AgentSession has no option {', '.join(unknown)}; it has: {known}")
+    turns = {name: value for name, value in given.items() if name in _TURN_OPTIONS}
+    if turn_detection is not None:
+        turns["turn_detection"] = turn_detection
+    elif vad is None and stt is not None:
+        turns["turn_detection"] = "stt"
+    if vad is not None:
+        turns.setdefault("speech_update_interval", vad.capabilities.update_interval)
+    rest = {name: value for name, value in given.items() if name in _SESSION_OPTIONS}
+    return SessionOptions(turns=TurnOptions(**turns), **rest)

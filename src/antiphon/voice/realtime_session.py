@@ -10,9 +10,9 @@ from ..models.realtime import RealtimeModel
 from ..models.stt import STT
 from ..models.tts import TTS
 from ..models.vad import VAD
-from ..turns import TurnDetector
 from .realtime_link import RealtimeLink
 from .realtime_models import RealtimeLLM, RealtimeVAD, RealtimeVoice
+from .turn_detection import AnyTurnDetector
 
 
 class RealtimeParts:
@@ -48,8 +48,8 @@ class RealtimeParts:
 
 
 def realtime_options(
-    turn_detection: str | TurnDetector | None, options: dict[str, Any]
-) -> tuple[str | None, dict[str, Any]]:
+    turn_detection: str | AnyTurnDetector | None, options: dict[str, Any]
+) -> tuple[str, dict[str, Any]]:
     """Turn-taking where the words are not known yet when a turn ends.
 
     Nothing can be begun by them in advance, none can be required before an interruption, and none scored.
@@ -57,9 +57,11 @@ def realtime_options(
     Raises:
         ConfigurationError: `turn_detection` needs words.
     """
-    if turn_detection not in (None, "vad", "manual"):
+    if turn_detection in (None, "auto"):
+        turn_detection = "vad"
+    if turn_detection not in ("vad", "manual"):
         raise ConfigurationError(
             'with a realtime model, turn_detection is "vad" or "manual": others need the words of a recogniser'
         )
-    assert turn_detection is None or isinstance(turn_detection, str)
+    assert isinstance(turn_detection, str)
     return turn_detection, {**options, "preemptive_generation": False, "min_interruption_words": 0}

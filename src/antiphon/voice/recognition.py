@@ -97,6 +97,7 @@ class Recognition:
         if deaf and self._vad is not None:
             self._vad.reset()
             self._speaking = False
+            self._conversation.answers.end_of_turn.turn_over()
             if isinstance(self._transcriber, RealtimeListener):
                 self._transcriber.discard()
         self._deaf = deaf
@@ -120,6 +121,7 @@ class Recognition:
         if self._transcriber is not None:
             self._transcriber.push_frame(frame)
         if self._vad is not None:
+            self._conversation.answers.end_of_turn.hear(frame)
             self._vad.push_frame(frame)
 
     # -- voice activity --------------------------------------------------------------------------------------------
@@ -142,6 +144,7 @@ class Recognition:
         self._speaking = True
         self._cancel_late_final()
         self._driver.dispatch(SpeechStarted(self._clock.at(position)))
+        self._conversation.answers.end_of_turn.speech_started(position)
         if self._transcriber is not None:
             self._transcriber.speech_started(position)
         if self._watchdog is None:
@@ -151,6 +154,7 @@ class Recognition:
         self._speaking = False
         self._conversation.answers.marks["vad"] = self._clock.now()
         self._driver.dispatch(SpeechEnded(self._clock.at(position)))
+        self._conversation.answers.end_of_turn.speech_ended(position)
         if self._transcriber is not None:
             self._transcriber.speech_ended(position)
             if self._interim:
@@ -177,7 +181,7 @@ class Recognition:
             return
         text = event.text.strip()
         if event.language is not None:
-            self._conversation.answers.language = event.language
+            self._conversation.answers.end_of_turn.language = event.language
         match event.type:
             case SpeechEventType.INTERIM if text:
                 self._interim = text

@@ -8,51 +8,36 @@ from typing import TYPE_CHECKING
 
 from ..models.chat_context import ChatContext, ChatMessage
 from ..models.errors import StopResponse
-from ..turns import CommitTurn, EndOfTurnScored, ReplyEnded, TurnDetector
+from ..turns import CommitTurn, ReplyEnded
 from .agent import Agent, overrides
+from .end_of_turn import EndOfTurn
 from .reply import Reply
 from .speculation import Speculation
 from .speech_handle import SpeechHandle
+from .turn_detection import AnyTurnDetector
 
 if TYPE_CHECKING:
     from .conversation import Conversation
 
 logger = logging.getLogger(__name__)
 
-CONTEXT_TURNS = 6  # messages before the pending turn that a detector sees
-
 
 class TurnAnswers:
-    """Scores, speculates on and answers the user's turns.
+    """Speculates on and answers the user's turns.
 
     Attributes:
         marks: when the stages of the turn in progress ended, for its latency.
-        language: what the recogniser last heard, as in "en" or "en-GB"; None while it does not say.
+        end_of_turn: asks the detector whether the pending turn is finished.
     """
 
-    def __init__(self, conversation: Conversation, detector: TurnDetector) -> None:
+    def __init__(self, conversation: Conversation, detector: AnyTurnDetector | None) -> None:
         self.marks: dict[str, float] = {}
-        self.language: str | None = None
+        self.end_of_turn = EndOfTurn(conversation, detector, conversation.options.language)
         self._conversation = conversation
-        self._detector = detector
         self._speculation: Speculation | None = None
         self._hooks = asyncio.Lock()
 
     # -- before the end of the turn --------------------------------------------------------------------------------
-
-    def score(self, text: str) -> None:
-        """Ask the detector whether `text` is a finished turn, if it knows the language."""
-        if not self._detector.supports_language(self.language):
-            logger.debug("the turn detector knows no %s; silence ends the turn", self.language or "language")
-            return
-        self._conversation.scope.spawn(self._score(text), name="end-of-turn score")
-
-    async def _score(self, text: str) -> None:
-        history = self._conversation.log.context
-        turns = [(m.role, m.content) for m in history if m.role in ("user", "assistant") and m.content]
-        probability = await self._detector.score(turns[-CONTEXT_TURNS:], text)
-        if probability is not None:
-            self._conversation.driver.dispatch(EndOfTurnScored(probability, text))
 
     def speculate(self, text: str) -> None:
         """Begin a reply to `text` that has no side effect until it is adopted."""
@@ -95,6 +80,8 @@ class TurnAnswers:
         marks, self.marks = self.marks, {}
         if turn.spoken_end is None:
             marks = {}
+        else:
+            self.end_of_turn.turn_over()
         marks["end_of_turn"] = conversation.clock.now()
         agent = conversation.session.current_agent
         speculation = self._take_speculation()

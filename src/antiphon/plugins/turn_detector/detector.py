@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,9 +16,10 @@ from .text import words
 
 logger = logging.getLogger(__name__)
 
-DEADLINE = 1.0  # seconds; a later answer would come after the turn was decided
+DEADLINE = 0.8  # seconds; a later answer would come after the turn was decided
 
 _announced: set[str] = set()
+_tried: weakref.WeakSet[Network] = weakref.WeakSet()
 
 
 class TranscriptDetector:
@@ -44,21 +46,24 @@ class TranscriptDetector:
         """Whether scores mean anything for this language, such as "en" or "en-GB".
 
         Before the model is loaded the answer is that of English, the one language there are dialogues of. None, an unknown
-        language, is taken for the model's own.
+        language, is taken for the model's own. Without a usable model every score is None whatever the language.
         """
-        if not self._usable:
-            return False
         known = self._network.languages if self._network is not None else frozenset(("en",))
         return language is None or language.replace("_", "-").split("-")[0].lower() in known
 
     async def prewarm(self) -> None:
-        """Load the model off the event loop; what is wrong with it is logged, not raised."""
+        """Load the model and, the first time in a process, run it once, off the event loop.
+
+        What is wrong with it is logged, not raised.
+        """
         if self._file is None or self._network is not None or not self._usable:
             return
         try:
-            self._network = await asyncio.to_thread(network.load, self._file)
+            self._network = await asyncio.to_thread(_load_and_try, self._file)
         except ConfigurationError as error:
             self._give_up(str(error))
+        except Exception as error:  # onnxruntime's errors share no base class but this
+            self._give_up(f"{self._file} fails: {error!r}")
 
     async def score(self, context: Sequence[tuple[str, str]], text: str) -> float | None:
         """The probability that `text` is a finished turn.
@@ -88,6 +93,15 @@ class TranscriptDetector:
         self._usable = False
         self._network = None
         _say_once(f"The turn detector is off, turns end by silence alone. {reason}")
+
+
+def _load_and_try(file: Path) -> Network:
+    """The network of a file; its first answer takes longer than the next, so nobody should wait for that one."""
+    loaded = network.load(file)
+    if loaded not in _tried:
+        _tried.add(loaded)
+        loaded([Question((), "hello")])
+    return loaded
 
 
 def _say_once(message: str) -> None:

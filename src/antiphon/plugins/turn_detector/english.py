@@ -6,8 +6,8 @@ from .detector import TranscriptDetector
 
 
 class EnglishModel(TranscriptDetector):
-    """A detector that reads English transcripts; give it to `AgentSession(turn_detection=EnglishModel())`.
+    """The detector that reads English transcripts; a session has it without being told, as `turn_detection="auto"`.
 
-    No model file is part of this release: without one of your own it leaves the decision to the voice activity detector,
-    as `TranscriptDetector` says.
+    Give it to `AgentSession(turn_detection=EnglishModel("my.onnx"))` to use a model file of your own. Without a usable model
+    it leaves the decision to the voice activity detector, as `TranscriptDetector` says.
     """

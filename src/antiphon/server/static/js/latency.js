@@ -11,6 +11,7 @@ const STAGES = {
   llm_first_token: "First word",
   tts_first_audio: "First audio made",
   first_audio_out: "First audio out",
+  turn_detector: "Words judged",
 };
 const COLOURS = Object.fromEntries(Object.keys(STAGES).map((name, index) => [name, index + 1]));
 

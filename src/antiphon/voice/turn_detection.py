@@ -1,0 +1,56 @@
+"""What ends the turns of a session, as `AgentSession(turn_detection=...)` names it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+from ..models.audio_turn_detector import AudioTurnDetector
+from ..models.errors import ConfigurationError
+from ..turns import TurnDetection, TurnDetector
+
+AnyTurnDetector = TurnDetector | AudioTurnDetector
+
+_MODES = ("vad", "stt", "manual")
+
+
+def choose(
+    turn_detection: str | AnyTurnDetector | None, *, has_words: bool, model: Path | None = None
+) -> tuple[TurnDetection | None, AnyTurnDetector | None]:
+    """What ends a turn, None: whatever suits the session's models; and the detector that is asked before, if any.
+
+    Args:
+        turn_detection: `"auto"` or None, `"audio"`, one of the modes of `TurnOptions`, or a detector.
+        has_words: whether there is a recogniser.
+        model: the model file of `"auto"`; None: that of this installation.
+
+    Raises:
+        ConfigurationError: there is no such thing, or it cannot be used here.
+    """
+    if turn_detection is None or turn_detection == "auto":
+        return None, default_detector(model) if has_words else None
+    if isinstance(turn_detection, str):
+        if turn_detection not in _MODES:
+            raise ConfigurationError(
+                'turn_detection is "auto", "audio", "vad", "stt", "manual" or a TurnDetector, '
+                f"not {turn_detection!r}"
+            )
+        return cast(TurnDetection, turn_detection), None
+    return None, turn_detection
+
+
+def default_detector(model: Path | None = None) -> TurnDetector:
+    """The detector that a session has when it is not told otherwise.
+
+    It knows English; in other languages, and without a usable model, silence alone ends a turn.
+    """
+    from ..plugins.turn_detector.english import EnglishModel
+
+    return EnglishModel(model)
+
+
+async def prewarm(model: Path | None = None) -> None:
+    """Load the default detector for all sessions of this process, off the event loop. What is wrong with it is logged."""
+    from ..plugins.turn_detector.detector import TranscriptDetector
+
+    await TranscriptDetector(model).prewarm()
