@@ -248,7 +248,7 @@ DIALOGUES: dict[str, list[tuple[str, str]]] = {
     ],
     "not a yes or a no": [
         ("send fifty dollars to Bob", "Bob"),
-        ("the weather is nice", "yes | no | fifty dollars"),
+        ("the weather is nice", "yes or a no | fifty dollars"),
         ("yes", "sent fifty"),
     ],
     "hang on": [
@@ -263,6 +263,25 @@ DIALOGUES: dict[str, list[tuple[str, str]]] = {
     "thanks and goodbye": [
         ("thanks a lot", "welcome ? pleasure"),
         ("that's all, cheers", "goodbye"),
+    ],
+    "a yes with a question about it": [
+        ("send fifty dollars to Bob", "fifty dollars | Bob"),
+        ("yes, and how long will that take?", "sent fifty dollars to Bob"),
+    ],
+    "a question before the yes": [
+        ("send fifty dollars to Bob", "fifty dollars | Bob"),
+        ("how many days will it take", "right away | fifty dollars | Bob"),
+        ("ok do it", "sent fifty dollars to Bob"),
+    ],
+    "an account of somebody else is not the caller's": [
+        ("send fifty dollars to Diego's savings account", "fifty dollars | to Diego | !savings"),
+        ("no, to the savings account of Alice", "fifty dollars | Alice | !savings"),
+        ("never mind", "not sent ? nothing"),
+        ("send fifty dollars to their savings account", "who"),
+    ],
+    "no more, and thanks in a sentence of its own": [
+        ("what's my savings balance", "else"),
+        ("No, that's all. Thank you!", "goodbye"),
     ],
     "no to anything else": [
         ("what's my savings balance", "else"),

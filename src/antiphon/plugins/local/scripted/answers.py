@@ -14,8 +14,11 @@ _NO = re.compile(
 )
 _YES = re.compile(
     r"\b(?:yes|yeah|yep|yup|yah|yea|sure|correct|right|exactly|absolutely|definitely|certainly|of course|indeed|affirmative|"
-    r"confirm|confirmed|go ahead|go for it|do it|do that|please do|sounds good|all good|that is it|fine|ok|by all means|"
+    r"confirm|confirmed|approve|approved|you got it|go ahead|go for it|do it|do that|please do|sounds good|all good|that is it|fine|ok|by all means|"
     r"all right|that works|perfect|why not|proceed|continue|uh huh|mhm|mm hmm|aye|looks good|agreed|good to go)\b"
+)
+_PLAIN_YES = re.compile(
+    r"(?:yes|yeah|yep|yup|sure|correct|exactly|confirmed|approved|that is (?:right|correct)|go ahead)\b"
 )
 # At the very end of a denial a word such as "right" is part of it: "that is not right".
 _NOT_YES = re.compile(
@@ -60,6 +63,12 @@ def yes_or_no(text: str) -> bool | None:
     if no:
         return False
     return True if yes else None
+
+
+@lru_cache(maxsize=2048)
+def begins_with_yes(text: str) -> bool:
+    """Whether a text says yes before anything else, as in "yes, and how long will it take?"."""
+    return yes_or_no(text) is True and bool(_PLAIN_YES.match(" ".join(words(text))))
 
 
 @lru_cache(maxsize=2048)

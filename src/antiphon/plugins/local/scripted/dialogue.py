@@ -16,7 +16,16 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from .answers import is_cancel, is_correction, is_hold, is_noise, is_only_cancel, refuses, yes_or_no
+from .answers import (
+    begins_with_yes,
+    is_cancel,
+    is_correction,
+    is_hold,
+    is_noise,
+    is_only_cancel,
+    refuses,
+    yes_or_no,
+)
 from .dialogue_state import UNHEARD, Call, Question, State, Task, Turn
 from .matching import is_light
 from .phrasing import Phrasing, without_last_question
@@ -130,11 +139,9 @@ class Dialogue:
                 return self._ask_again(state)
             if answer is True:
                 return self._carry_out(replace(state, misses=0), task)
-            return (
-                self._cancel(state, task)
-                if answer is False
-                else self._ask_again(state, "yes_or_no", missed=True)
-            )
+            if answer is False:
+                return self._cancel(state, task)
+            return self._ask_again(state, self._not_understood(state, question), missed=True)
         if found.values:
             return self._advance(replace(state, misses=0), Task(task.intent, {**task.slots, **found.values}))
         if yes_or_no(text) is False and len(words(text)) <= 4:
@@ -159,6 +166,9 @@ class Dialogue:
         best = self.best_intent(text, SURE if is_answer else SWITCH)
         if best is None or best.name == intent.name or scores.get(intent.name, 0.0) >= scores[best.name]:
             return None
+        small_talk = not best.is_task and best.action is None
+        if small_talk and question.kind == "confirm" and begins_with_yes(text):
+            return None
         unsure = is_cancel(text) and scores[best.name] < SURE
         return None if unsure or (not best.is_task and found.values and not free_text) else best
 
@@ -177,7 +187,7 @@ class Dialogue:
                 repeated, state=replace(state, misses=0, question=replace(question, name=_said(question)))
             )
         if other.action or not other.is_task:
-            lead = self._start(state, other, text).say
+            lead = without_last_question(self._start(state, other, text).say)
             return self._ask_again(replace(state, misses=0), lead)
         leaving = other.name in (self.script.human, self.script.goodbye)
         kept = task if task.slots and not leaving else None
@@ -285,12 +295,13 @@ class Dialogue:
     # Steps of a task
 
     def best_intent(self, text: str, threshold: float) -> Intent | None:
-        """The best intent above a threshold; in several sentences, small talk gives way to a task."""
+        """The best intent above a threshold; in several sentences, small talk gives way to a goodbye, and both to a task."""
         tops = [matches[0] for matches in self.script.matcher.rank_segments(text) if matches]
         tops = sorted((top for top in tops if top.score >= threshold), key=lambda top: -top.score)
         intents = [self.script.intents[top.intent] for top in tops]
-        tasks = [intent for intent in intents if intent.is_task and intent.name != self.script.goodbye]
-        return next(iter([*tasks, *intents]), None)
+        farewells = [intent for intent in intents if intent.name == self.script.goodbye]
+        tasks = [intent for intent in intents if intent.is_task and intent not in farewells]
+        return next(iter([*tasks, *farewells, *intents]), None)
 
     def _can(self, intent: Intent) -> bool:
         return intent.tool is None or self._offered is None or intent.tool in self._offered

@@ -23,7 +23,7 @@ _LIGHT = word_set("""a an the and or but so of to in on at for from with by abou
     like want need wish get got let maybe actually really quite um uh er hmm well ok okay oh hi hey hello there here
     then now right also some any that this these those if as up going try trying wonder wondering possible able today
     quickly sorry know think guess think mean bit little one thing so sir madam guys again let's love tell give
-    make take put kindly yes yeah hey""")
+    make take put kindly yes yeah hey enough""")
 # Frequent words that a recogniser gets right: none of them is a mishearing of a word of the script.
 _PLAIN = word_set(
     """what when where why which who whose how year month week day night time still war end start new old good bad big
@@ -305,9 +305,9 @@ class Matcher:
 
 
 def _term_of(token: Token) -> str:
-    if token.kind in ("number", "money"):
-        return "#"
-    return token.text
+    if token.kind == "number" and token.value == 1 and token.end - token.start == len("one"):
+        return "one"  # as in "the savings one": no amount
+    return "#" if token.kind in ("number", "money") else token.text
 
 
 def _placeholder_word(slot: str) -> str:

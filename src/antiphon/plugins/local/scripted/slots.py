@@ -25,6 +25,9 @@ _ORDER = ("date", "time", "day", "choice", "money", "number", "yes_no", "text")
 _LEAD_INS = word_set("""it is that the a an my our to for of in at on about with please i would like want say said mean meant him her um
     uh no not actually well ok yes yeah make be name called person someone send pay give lets let us try should use
     change instead sorry by""")
+_POSSESSIVES = word_set("their his her its s")
+_NOT_NAMES = _POSSESSIVES | word_set("""be go come do get have know see hear find look take complete finish arrive receive reach happen
+    process work help talk speak use know them they someone somebody anyone anybody everyone""")
 _TRAILERS = word_set("please thanks thank you today tomorrow tonight now ok instead cheers right then mate")
 _ENDS_TEXT = word_set("on at for from with to by about in")
 _FUZZY, _FUZZY_UNASKED = 0.7, 0.82
@@ -141,6 +144,14 @@ class SlotReader:
         found = _choices(tokens, slot, asked)
         found = [f for f in found if not _introduced_by(tokens, f[1], foreign)]
         found = [f for f in found if not _introduced_by(tokens, f[1], {"not"})] or found
+        for value in reversed(found if slot.open else []):
+            owner = self._owner(tokens, value, slot)
+            if owner is not None:
+                if owner[0] == owner[1]:
+                    return None
+                listed = next((name for name, first, _ in found if first == owner[0]), None)
+                named = listed or _cut(text, tokens, *owner)[0]
+                return named, min(owner[0], value[1]), max(owner[1], value[2])
         if found:
             introduced = [f for f in found if _introduced_by(tokens, f[1], set(slot.after))]
             # The last one said counts: what comes before it was corrected.
@@ -167,9 +178,32 @@ class SlotReader:
             return None
         return _cut(text, tokens, first, self._name_end(tokens, first))
 
+    def _owner(self, tokens: list[Token], value: tuple[str, int, int], slot: Slot) -> tuple[int, int] | None:
+        """Whose a value is, as in "to Diego's savings" or "to the savings of Diego": first token of the name and token
+        after, the same for "their savings"; None for the caller's own."""
+        _, first, after = value
+        of = next((at for at in (after, after + 1) if at + 1 < len(tokens) and tokens[at].text == "of"), None)
+        if (
+            of is not None
+            and self._is_name(tokens[of + 1])
+            and _introduced_by(tokens, first, set(slot.after))
+        ):
+            return of + 1, self._name_end(tokens, of + 1)
+        start = first
+        while start > 0 and (tokens[start - 1].text in _POSSESSIVES or self._is_name(tokens[start - 1])):
+            start -= 1
+        if start == first or start == 0 or tokens[start - 1].text not in slot.after:
+            return None
+        end = first
+        while end > start and tokens[end - 1].text in _POSSESSIVES:
+            end -= 1
+        return start, end
+
     def _is_name(self, token: Token) -> bool:
         text = token.text
-        unusable = text in _LEAD_INS or text in _CURRENCY or text in _TRAILERS or len(text) < 2
+        unusable = (
+            text in _LEAD_INS or text in _NOT_NAMES or text in _CURRENCY or text in _TRAILERS or len(text) < 2
+        )
         return token.kind == "word" and not unusable and text not in self._known_words
 
     def _name_end(self, tokens: list[Token], start: int) -> int:
