@@ -131,7 +131,12 @@ def test_any_schema_is_refused_or_understood(schema: Any) -> None:
         ({"webhook": None}, ""),
         ({"webhook": {**WEBHOOK, "timeout_seconds": 0.1}}, "webhook.timeout_seconds"),
         ({"webhook": {**WEBHOOK, "url": "http:///x"}}, "webhook.url"),
+        ({"webhook": {**WEBHOOK, "url": "http://xn--.com/x"}}, "webhook.url"),
         ({"webhook": {**WEBHOOK, "secret": "********efgh"}}, "webhook.secret"),
+        ({"webhook": {**WEBHOOK, "secret": "whsec_none!"}}, "webhook.secret"),
+        ({"webhook": {**WEBHOOK, "headers": {"X-Name": "Zoë"}}}, "webhook.headers"),
+        ({"webhook": {**WEBHOOK, "headers": {"X-Key": "abc\x01"}}}, "webhook.headers"),
+        ({"webhook": {**WEBHOOK, "headers": {"X-Key": " abc"}}}, "webhook.headers"),
     ],
 )
 def test_tools_that_are_refused(change: dict[str, Any], field: str) -> None:

@@ -87,7 +87,7 @@ def test_a_network_that_is_none_is_told() -> None:
     [
         "ftp://example.com/x", "file:///etc/passwd", "gopher://127.0.0.1/", "example.com", "http://", "http://u:p@127.0.0.1/",
         "http://127.0.0.1/", "http://localhost/", "http://[::1]/", "http://2130706433/", "http://0x7f.1/", "http://0/",
-        "http://[::ffff:127.0.0.1]/", "http://169.254.169.254/latest/meta-data/", "http://127.1/",
+        "http://[::ffff:127.0.0.1]/", "http://169.254.169.254/latest/meta-data/", "http://127.1/", "http://xn--.com/",
     ],
 )  # fmt: skip
 def test_urls_that_lead_inside_are_refused(url: str) -> None:
@@ -174,6 +174,12 @@ def test_a_redirect_is_an_answer_and_not_followed() -> None:
 def test_no_usable_answer_is_an_error(answer: bytes | None, message: str) -> None:
     with pytest.raises(OutboundError, match=message):
         ask(answer, timeout=0.3, policy=OutboundPolicy(["127.0.0.0/8"], max_response=1000))
+
+
+def test_a_header_that_cannot_be_sent_is_an_error_for_good() -> None:
+    with pytest.raises(OutboundError, match="ASCII") as caught:
+        ask(b"HTTP/1.1 204 X\r\n\r\n", headers={"X-Name": "Zoë"})
+    assert not caught.value.retryable
 
 
 def resolving(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]:

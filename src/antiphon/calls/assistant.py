@@ -11,7 +11,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from .document import SECRET, Document, Name, Secret, SecretHeaders, Url
+from .document import SECRET, Document, Name, Secret, SecretHeaders, SigningSecret, Url
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 _SECRET_NAME = re.compile(r"api[-_]?key|secret|password|token$|authorization", re.IGNORECASE)
@@ -200,7 +200,7 @@ class EndCallWebhook(Document):
 
     url: Url
     headers: Annotated[SecretHeaders, SECRET] = Field(default_factory=dict)
-    secret: Annotated[Secret | None, SECRET] = None
+    secret: Annotated[SigningSecret | None, SECRET] = None
     timeout_seconds: float = Field(default=30.0, ge=1, le=120)
     attempts: int = Field(default=8, ge=1, le=20)
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..models.errors import AntiphonError
-from .document import SECRET, Document, Name, Secret, SecretHeaders, Url
+from .document import SECRET, Document, Name, SecretHeaders, SigningSecret, Url
 
 LONGEST_RESPONSE = 64 * 1024  # bytes
 _DEEPEST = 20
@@ -30,7 +30,7 @@ class ContextStrategy(Document):
     name: Name
     url: Url
     headers: Annotated[SecretHeaders, SECRET] = Field(default_factory=dict)
-    secret: Annotated[Secret | None, SECRET] = None
+    secret: Annotated[SigningSecret | None, SECRET] = None
     timeout_seconds: float = Field(default=5.0, ge=0.5, le=10)
 
 

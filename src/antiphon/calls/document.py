@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from ..models.errors import AntiphonError
+from ..models.errors import AntiphonError, ConfigurationError
+from ..models.outbound_http import TargetRefused, parse_url, signing_key
 
 DocumentT = TypeVar("DocumentT", bound="Document")
 
@@ -182,14 +183,30 @@ def _check_url(text: str) -> str:
         raise ValueError("must not hold a user name or password; put an Authorization header into headers")
     if any(character.isspace() or ord(character) < 32 for character in text):
         raise ValueError("must not contain spaces or line breaks")
+    try:
+        parse_url(text)
+    except TargetRefused as error:
+        raise ValueError(f"cannot be called: {error}") from None
     return text
+
+
+def _check_signing_secret(secret: str) -> str:
+    try:
+        signing_key(secret)
+    except ConfigurationError:
+        raise ValueError("begins with whsec_, so base64 must follow; any other text does too") from None
+    return secret
 
 
 def _check_headers(headers: dict[str, str]) -> dict[str, str]:
     for name, value in headers.items():
         if not name or not all(character.isalnum() or character in "!#$%&'*+-.^_`|~" for character in name):
             raise ValueError(f"{name!r} is not the name of an HTTP header")
-        if not name.isascii() or any(character in "\r\n\0" for character in value):
+        # RFC 9110 section 5.5, without what is not ASCII: nobody agrees on how that is read.
+        plain = value == value.strip() and all(
+            " " <= character <= "~" or character == "\t" for character in value
+        )
+        if not name.isascii() or not plain:
             raise ValueError(f"the header {name!r} has characters that HTTP does not allow")
     return headers
 
@@ -197,6 +214,7 @@ def _check_headers(headers: dict[str, str]) -> dict[str, str]:
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"\S")]
 Url = Annotated[str, Field(max_length=2048), AfterValidator(_check_url)]
 Secret = Annotated[str, Field(min_length=1, max_length=4096), BeforeValidator(_refuse_mask)]
+SigningSecret = Annotated[Secret, AfterValidator(_check_signing_secret)]
 SECRET = _SECRET
 SecretHeaders = Annotated[
     dict[str, Annotated[str, Field(max_length=4096)]],

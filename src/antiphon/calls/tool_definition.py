@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from ..assistants.function_tools import check_function_tool
 from ..models.errors import ConfigurationError
-from .document import SECRET, Document, Secret, SecretHeaders, Url
+from .document import SECRET, Document, SecretHeaders, SigningSecret, Url
 
 _TYPES = frozenset({"string", "number", "integer", "boolean", "object", "array", "null"})
 _DEEPEST = 10
@@ -83,7 +83,7 @@ class WebhookExecution(Document):
 
     url: Url
     headers: Annotated[SecretHeaders, SECRET] = Field(default_factory=dict)
-    secret: Annotated[Secret | None, SECRET] = None
+    secret: Annotated[SigningSecret | None, SECRET] = None
     timeout_seconds: float = Field(default=10.0, ge=0.5, le=60)
     idempotent: bool = False
 

@@ -186,7 +186,7 @@ async def post(
     tls = await asyncio.to_thread(_tls)
     import httpx
 
-    target = _check_url(url)
+    target = parse_url(url)
     port = target.port or (443 if target.scheme == "https" else 80)
     try:
         async with asyncio.timeout(timeout):
@@ -197,6 +197,8 @@ async def post(
                 return OutboundResponse(response.status_code, dict(response.headers), body)
     except TimeoutError as error:
         raise OutboundError(f"{target.host} did not answer within {timeout:g} seconds") from error
+    except UnicodeError as error:
+        raise OutboundError("a header is not plain ASCII", retryable=False) from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise OutboundError(f"{target.host} did not answer: {type(error).__name__}: {error}") from error
 
@@ -209,14 +211,16 @@ def _tls() -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=False)
 
 
-def _check_url(url: str) -> httpx.URL:
+def parse_url(url: str) -> httpx.URL:
+    """A URL that `post` takes; raises TargetRefused. Where it leads is another matter."""
     import httpx
 
     try:
         target = httpx.URL(url)
-    except httpx.InvalidURL as error:
+        host = target.host
+    except (httpx.InvalidURL, UnicodeError) as error:  # the latter: a host that no name can have
         raise TargetRefused(f"{url!r} is no URL: {error}") from None
-    if target.scheme not in ("http", "https") or not target.host:
+    if target.scheme not in ("http", "https") or not host:
         raise TargetRefused(f"{url!r}: only http and https URLs with a host are called")
     if target.userinfo:
         raise TargetRefused(f"the URL of {target.host} has a user name in it; send credentials in a header")
