@@ -283,6 +283,19 @@ DIALOGUES: dict[str, list[tuple[str, str]]] = {
         ("what's my savings balance", "else"),
         ("No, that's all. Thank you!", "goodbye"),
     ],
+    "a question about an account is no account to send to or from": [
+        ("I want to pay Bob a hundred", "one hundred dollars | Bob"),
+        ("hang on, what's in checking?", "one thousand two hundred fifty | go on"),
+        ("yes", "one hundred dollars | Bob"),
+        ("no wait, make that eighty", "eighty dollars | Bob"),
+        ("how much?", "eighty dollars | Bob"),
+        ("ok send it", "sent eighty dollars to Bob"),
+    ],
+    "nobody is no name": [
+        ("send a hundred dollars", "who"),
+        ("to nobody, forget it", "not sent ? nothing has been sent"),
+    ],
+    "no as the first word is no goodbye": [("no", "else | !goodbye")],
     "no to anything else": [
         ("what's my savings balance", "else"),
         ("no that's fine", "goodbye"),

@@ -17,6 +17,9 @@ _YES = re.compile(
     r"confirm|confirmed|approve|approved|you got it|go ahead|go for it|do it|do that|please do|sounds good|all good|that is it|fine|ok|by all means|"
     r"all right|that works|perfect|why not|proceed|continue|uh huh|mhm|mm hmm|aye|looks good|agreed|good to go)\b"
 )
+_NO_THANKS = re.compile(
+    r"(?:no|nope|nah)\b(?: (?!wait\b|do\b)\w+){0,2}? (?:thank|thanks|cheers|appreciate)\b(?: \w+){0,4}$"
+)
 _PLAIN_YES = re.compile(
     r"(?:yes|yeah|yep|yup|sure|correct|exactly|confirmed|approved|that is (?:right|correct)|go ahead)\b"
 )
@@ -69,6 +72,12 @@ def yes_or_no(text: str) -> bool | None:
 def begins_with_yes(text: str) -> bool:
     """Whether a text says yes before anything else, as in "yes, and how long will it take?"."""
     return yes_or_no(text) is True and bool(_PLAIN_YES.match(" ".join(words(text))))
+
+
+@lru_cache(maxsize=2048)
+def declines(text: str) -> bool:
+    """Whether a text is a "no, thank you", in a few words."""
+    return bool(_NO_THANKS.match(" ".join(words(text))))
 
 
 @lru_cache(maxsize=2048)

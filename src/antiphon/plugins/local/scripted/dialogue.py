@@ -18,6 +18,7 @@ from typing import Any
 
 from .answers import (
     begins_with_yes,
+    declines,
     is_cancel,
     is_correction,
     is_hold,
@@ -36,6 +37,9 @@ from .tokens import words
 ACCEPT = 0.5
 SWITCH = 0.58
 SURE = 0.75
+_QUESTION = re.compile(
+    r"^(?:(?:and|so|ok|but|hang|on|wait|hold|sorry|well|um|uh) )*(?:what|how|when|where)\b(?! about)"
+)
 _ELLIPSIS = re.compile(r"^(?:and|what about|how about|ok and|also|or|then|the same|same|now)\b")
 
 
@@ -158,10 +162,13 @@ class Dialogue:
         own_words = set(words(" ".join((*intent.examples, *intent.keywords, *self._questions(intent)))))
         rest = [word for word in found.leftover if not is_light(word)]
         free_text = slot is not None and slot.type == "text"
-        if not rest and not free_text:
+        question_of_theirs = bool(_QUESTION.match(" ".join(words(text))))
+        if not rest and not free_text and not question_of_theirs:
             return None
         # The words of our own question and task make an answer, unless they say something else outright.
-        is_answer = free_text or (found.values and all(word in own_words for word in rest))
+        is_answer = free_text or (
+            found.values and not question_of_theirs and all(word in own_words for word in rest)
+        )
         scores = {match.intent: match.score for match in self.script.matcher.rank(text)}
         best = self.best_intent(text, SURE if is_answer else SWITCH)
         if best is None or best.name == intent.name or scores.get(intent.name, 0.0) >= scores[best.name]:
@@ -235,21 +242,21 @@ class Dialogue:
         again = self._same_again(state, text, best)
         if again is not None:
             return self._advance(replace(state, misses=0), again)
-        if best is not None:
+        if best is not None and not (declines(text) and not best.is_task):
             return self._start(replace(state, misses=0), best, text)
         return self._short_answer(state, text) or self._miss(state)
 
     def _short_answer(self, state: State, text: str) -> Turn | None:
         """A yes, no, "never mind" or "hang on" that answers no question of ours."""
         replies = self.script.replies
-        if len(words(text)) > 6:
+        if len(words(text)) > 6 and not declines(text):
             return None
         answer = yes_or_no(text)
         calm = replace(state, misses=0)
-        if answer is False and state.said.rstrip().endswith("?") and self.script.goodbye:
-            return self._start(calm, self.script.intents[self.script.goodbye], text)
         if is_hold(text):
             return Turn(calm, self.phrasing.pick(replies.take_your_time, state.turns))
+        if answer is False and state.turns > 1 and state.said.rstrip().endswith("?") and self.script.goodbye:
+            return self._start(calm, self.script.intents[self.script.goodbye], text)
         if is_cancel(text) or answer is False:
             return Turn(calm, self._with_offer(replies.cancelled, state))
         if answer is True:
@@ -267,7 +274,9 @@ class Dialogue:
         intent = self.script.intents[state.recent.intent]
         found = self.read(text, intent.all_slots)
         rest = [
-            word for word in found.leftover if not is_light(word) and word not in ("same", "said", "meant")
+            word
+            for word in found.leftover
+            if not is_light(word) and word not in ("same", "said", "meant", "wait")
         ]
         elliptic = (
             bool(_ELLIPSIS.match(" ".join(words(text)))) or is_correction(text) or len(words(text)) <= 3

@@ -23,7 +23,7 @@ _LIGHT = word_set("""a an the and or but so of to in on at for from with by abou
     like want need wish get got let maybe actually really quite um uh er hmm well ok okay oh hi hey hello there here
     then now right also some any that this these those if as up going try trying wonder wondering possible able today
     quickly sorry know think guess think mean bit little one thing so sir madam guys again let's love tell give
-    make take put kindly yes yeah hey enough""")
+    make take put kindly yes yeah hey enough no nope wait""")
 # Frequent words that a recogniser gets right: none of them is a mishearing of a word of the script.
 _PLAIN = word_set(
     """what when where why which who whose how year month week day night time still war end start new old good bad big
@@ -33,6 +33,7 @@ _PLAIN = word_set(
     listen see look hear feel find keep leave live move run walk eat drink sleep buy sell use come came went said say
     called he she they him her them his hers their"""
 )
+_SYNONYMS: Mapping[str, Sequence[str]] = {"wait": ("hang on", "hold on")}  # in any script
 _LIGHT_WEIGHT = 0.22
 _UNKNOWN_WEIGHT = 0.75  # of the heaviest weight: a word that no example knows speaks against every intent
 _ALL_LIGHT = 0.7  # how much a sentence of light words alone is believed when it is no example
@@ -97,7 +98,7 @@ class Matcher:
         synonyms: Mapping[str, Sequence[str]] | None = None,
         values: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        self._replace = _phrase_table(synonyms or {}, values or {})
+        self._replace = _phrase_table({**_SYNONYMS, **(synonyms or {})}, values or {})
         self._rank = lru_cache(maxsize=2048)(self._rank_uncached)
         self._misheard = lru_cache(maxsize=4096)(self._misheard_uncached)
         self._spellings = {

@@ -27,7 +27,8 @@ _LEAD_INS = word_set("""it is that the a an my our to for of in at on about with
     change instead sorry by""")
 _POSSESSIVES = word_set("their his her its s")
 _NOT_NAMES = _POSSESSIVES | word_set("""be go come do get have know see hear find look take complete finish arrive receive reach happen
-    process work help talk speak use know them they someone somebody anyone anybody everyone""")
+    process work help talk speak use know them they someone somebody anyone anybody everyone nobody
+    wait hang hold never forget cancel minus both""")
 _TRAILERS = word_set("please thanks thank you today tomorrow tonight now ok instead cheers right then mate")
 _ENDS_TEXT = word_set("on at for from with to by about in")
 _FUZZY, _FUZZY_UNASKED = 0.7, 0.82
@@ -70,6 +71,14 @@ class Extraction:
     leftover: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class _Rivals:
+    """What the other slots of an intent claim: words that introduce them, and values."""
+
+    after: set[str]
+    values: set[str]
+
+
 class SlotReader:
     """Reads slots from sentences.
 
@@ -98,8 +107,12 @@ class SlotReader:
         free = [True] * len(tokens)
         values: dict[str, Value] = {}
         for slot in sorted(slots, key=lambda s: (_ORDER.index(s.type), s.name != asked)):
-            others = {word for other in slots if other.name != slot.name for word in other.after}
-            found = self._find(text, tokens, free, slot, slot.name == asked, others - set(slot.after), today)
+            others = [other for other in slots if other.name != slot.name]
+            rivals = _Rivals(
+                {word for other in others for word in other.after} - set(slot.after),
+                {value for other in others for value in other.values},
+            )
+            found = self._find(text, tokens, free, slot, slot.name == asked, rivals, today)
             if found is None:
                 continue
             value, first, after = found
@@ -115,7 +128,7 @@ class SlotReader:
         free: list[bool],
         slot: Slot,
         asked: bool,
-        foreign: set[str],
+        rivals: _Rivals,
         today: dt.date,
     ) -> tuple[Value, int, int] | None:
         available = [t if f else Token("", t.start, t.end, "used") for t, f in zip(tokens, free, strict=True)]
@@ -134,15 +147,15 @@ class SlotReader:
                 answer = yes_or_no(text) if asked else None
                 return None if answer is None else (answer, 0, len(tokens))
             case "choice":
-                return self._find_choice(text, available, slot, asked, foreign)
+                return self._find_choice(text, available, slot, asked, rivals)
             case "text":
                 return self._find_text(text, available, slot, asked)
 
     def _find_choice(
-        self, text: str, tokens: list[Token], slot: Slot, asked: bool, foreign: set[str]
+        self, text: str, tokens: list[Token], slot: Slot, asked: bool, rivals: _Rivals
     ) -> tuple[Value, int, int] | None:
         found = _choices(tokens, slot, asked)
-        found = [f for f in found if not _introduced_by(tokens, f[1], foreign)]
+        found = [f for f in found if not _introduced_by(tokens, f[1], rivals.after)]
         found = [f for f in found if not _introduced_by(tokens, f[1], {"not"})] or found
         for value in reversed(found if slot.open else []):
             owner = self._owner(tokens, value, slot)
@@ -152,6 +165,9 @@ class SlotReader:
                 listed = next((name for name, first, _ in found if first == owner[0]), None)
                 named = listed or _cut(text, tokens, *owner)[0]
                 return named, min(owner[0], value[1]), max(owner[1], value[2])
+        if slot.open and not asked:
+            own = set(slot.after)
+            found = [f for f in found if f[0] not in rivals.values or _introduced_by(tokens, f[1], own)]
         if found:
             introduced = [f for f in found if _introduced_by(tokens, f[1], set(slot.after))]
             # The last one said counts: what comes before it was corrected.
