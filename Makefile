@@ -25,7 +25,7 @@ help:
 $(VENV)/.demo.stamp: constraints/demo.txt pyproject.toml scripts/environment
 	@$(ENVIRONMENT) demo
 
-$(VENV)/.test.stamp: constraints/test.txt pyproject.toml scripts/environment
+$(VENV)/.test.stamp: constraints/test.txt constraints/weights.txt pyproject.toml scripts/environment
 	@$(ENVIRONMENT) test
 
 demo: $(VENV)/.demo.stamp

@@ -32,6 +32,10 @@ REAL_TIME = ("cli", "e2e", "server", "telephony", "worker")
 PROGRAMS: dict[str, tuple[Callable[[], object], str]] = {
     "chromium": (lambda: shutil.which("chromium"), "apt-get install chromium"),
     "flite": (lambda: shutil.which("flite"), "apt-get install flite"),
+    "smart turn weights": (
+        lambda: importlib.util.find_spec("pipecat"),
+        "pip install --no-deps pipecat-ai",
+    ),
     "portaudio": (lambda: find_library("portaudio"), "apt-get install libportaudio2"),
     "ffmpeg": (lambda: shutil.which("ffmpeg"), "apt-get install ffmpeg"),
     "java": (lambda: shutil.which("javac") and shutil.which("java"), "apt-get install default-jdk-headless"),

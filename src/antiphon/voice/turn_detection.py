@@ -29,6 +29,10 @@ def choose(
     """
     if turn_detection is None or turn_detection == "auto":
         return None, default_detector(model) if has_words else None
+    if turn_detection == "audio":
+        from ..plugins.smart_turn import SmartTurn
+
+        return None, SmartTurn()
     if isinstance(turn_detection, str):
         if turn_detection not in _MODES:
             raise ConfigurationError(
