@@ -79,6 +79,7 @@ def test_every_route_of_the_design_is_there(document: dict[str, Any]) -> None:
         "GET /metrics",
         "GET /healthz",
         "GET /api/get_token",
+        "GET /api/getToken",
         "POST /api/rtc/offer",
         "GET /api/config",
     } == present

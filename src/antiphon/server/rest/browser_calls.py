@@ -67,16 +67,20 @@ _SDP = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
 
 def add(document: dict[str, Any]) -> None:
     """Describe those of them that the application has."""
-    describe(
-        document,
-        ("/api/get_token", "get"),
-        tag="browser",
-        operation_id="get_token",
-        summary="A token for a call from a browser; without a key to public assistants only",
-        answer=Answer(200, CallToken, _TOKEN),
-        problems=(401, 403, 404, 422, 429, 503),
-        query=_QUERY,
-    )
+    for path, operation_id in (
+        ("/api/get_token", "get_token"),
+        ("/api/getToken", "get_token_by_its_other_name"),
+    ):
+        describe(
+            document,
+            (path, "get"),
+            tag="browser",
+            operation_id=operation_id,
+            summary="A token for a call from a browser; without a key to public assistants only",
+            answer=Answer(200, CallToken, _TOKEN),
+            problems=(401, 403, 404, 422, 429, 503),
+            query=_QUERY,
+        )
     describe(
         document,
         ("/api/rtc/offer", "post"),

@@ -26,7 +26,7 @@ _IDENTITY = re.compile(r"[\w.@+:-]{1,64}")
 
 
 @router.get("/api/get_token")
-@router.get("/api/getToken", include_in_schema=False)
+@router.get("/api/getToken")
 async def get_token(
     request: Request, agent: str = "", identity: str = "", name: str = "", variables: str = ""
 ) -> dict[str, Any]:
