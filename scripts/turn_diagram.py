@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from antiphon.turns import (
     AgentState,
     Close,
+    EndOfTurnScored,
     Event,
     Final,
     Hold,
@@ -44,6 +45,7 @@ SAID = {
     SpeechEnded: "user stops speaking",
     Interim: "interim transcript",
     Final: "final transcript",
+    EndOfTurnScored: "the detector's answer",
     TextInput: "typed text",
     Hold: "hold or resume",
     Close: "close",
@@ -76,6 +78,9 @@ def _possible(state: TurnState, now: float, count: int) -> Iterator[Event]:
         yield SpeechEnded(now)
     yield from (Interim(f"word {count}"), Final(f"words {count}"), TextInput(f"typed {count}"))
     yield from (Hold(True), InterruptRequested(), Close())
+    if state.pending.answer_due is not None:
+        yield EndOfTurnScored(None, state.pending.text)
+        yield EndOfTurnScored(1.0, state.pending.text)
     if len(state.replies) < MOST_REPLIES:
         yield ReplyQueued(f"said-{count}")
     for reply in state.replies:
@@ -105,6 +110,7 @@ def _situation(state: TurnState) -> tuple[object, ...]:
         bool(pending.finals),
         bool(pending.interim),
         pending.speech_end is None,
+        pending.answer_due is not None,
         state.speculation is not None,
         frozenset(name for name, _ in state.timers),
     )
