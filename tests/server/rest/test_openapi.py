@@ -18,6 +18,7 @@ WITHOUT_A_KEY = (
     "GET /readyz",
     "GET /healthz",
     "GET /api/get_token",
+    "GET /api/getToken",
     "POST /api/rtc/offer",
     "GET /api/config",
 )
