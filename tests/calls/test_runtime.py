@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from antiphon.audio import AudioFrame
 from antiphon.calls.assistant import Assistant
+from antiphon.calls.assistant_check import find_problems
 from antiphon.calls.document import parse
 from antiphon.calls.lifecycle import begin, step
 from antiphon.calls.lifecycle_events import AgentReady, MediaReceived
@@ -17,9 +19,12 @@ from antiphon.calls.runtime import CallRuntime, make_plan, make_tool, missing_so
 from antiphon.calls.session_end import event_of_close
 from antiphon.calls.status import CallDirection
 from antiphon.calls.tool_definition import ToolDefinition
+from antiphon.models.audio_turn_detector import AudioTurnDetector
 from antiphon.models.errors import ConfigurationError
 from antiphon.models.llm import LLM
 from antiphon.models.registry import register_plugin
+from antiphon.plugins import smart_turn
+from antiphon.plugins.turn_detector.english import EnglishModel
 from antiphon.rooms import ParticipantKind
 from antiphon.rooms.local import LocalRooms
 from antiphon.voice import CloseReason
@@ -260,3 +265,47 @@ def test_how_a_conversation_ends_a_call(reason: str, status: str, end_reason: st
 
 def test_every_end_of_a_conversation_ends_its_call() -> None:
     assert all(event_of_close(reason) for reason in CloseReason)
+
+
+# -- what ends a turn ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("interaction", "expected"),
+    [({}, "EnglishModel"), ({"turn_detection": "vad"}, "NoneType"), ({"turn_detection": "audio"}, "Ears")],
+)
+def test_the_document_says_what_ends_a_turn(
+    interaction: dict[str, Any], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Ears(AudioTurnDetector):
+        async def score(self, audio: AudioFrame) -> float | None:
+            return None
+
+    monkeypatch.setattr(smart_turn, "SmartTurn", Ears)
+    document = parse(Assistant, LOCAL | {"interaction": interaction, "language": "en-GB"})
+    session = CallRuntime(document, ANN).session
+    assert type(session._detector).__name__ == expected
+    assert session.options.language == "en-GB"
+
+
+def test_nobody_is_asked_about_typed_turns() -> None:
+    assert CallRuntime(parse(Assistant, LOCAL), ANN, text_only=True).session._detector is None
+
+
+def test_calls_use_the_model_file_they_are_given(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    detector = CallRuntime(
+        parse(Assistant, LOCAL), ANN, turn_detector=tmp_path / "own.onnx"
+    ).session._detector
+    assert isinstance(detector, EnglishModel)
+    asyncio.run(detector.prewarm())
+    assert "own.onnx" in caplog.text
+
+
+def test_an_assistant_that_needs_the_audio_detector_is_not_saved_without_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("antiphon.plugins.smart_turn.network.find_spec", lambda _name: None)
+    document = parse(Assistant, LOCAL | {"interaction": {"turn_detection": "audio"}})
+    (problem,) = find_problems(document)
+    assert problem.field == "interaction.turn_detection"
+    assert "pip install --no-deps pipecat-ai" in problem.message

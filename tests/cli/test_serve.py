@@ -321,6 +321,16 @@ class TestCheck:
         assert re.search(r"^missing +traces +nowhere", text, re.MULTILINE), text
         assert re.search(r"^– +sounds +\S+/none is no folder", text, re.MULTILINE), text
 
+    def test_the_turn_detector(self, tmp_path: Path, store: str, key: str) -> None:
+        model = Path(__file__).parents[1] / "plugins" / "turn_detector_untrained.onnx"
+        code, text = self.check(tmp_path, "--port", "0", "--store", store, ANTIPHON_TURN_DETECTOR=str(model))
+        assert code == 0, text
+        assert re.search(r"^ok +turn detector", text, re.MULTILINE), text
+        code, text = self.check(tmp_path, "--port", "0", "--store", store, ANTIPHON_TURN_DETECTOR="none.onnx")
+        assert code == 0, text
+        assert re.search(r"^– +turn detector +cannot be used", text, re.MULTILINE), text
+        assert "Until then silence alone ends turns" in " ".join(text.split())
+
     @pytest.mark.parametrize(
         "options", [("--role", "supervisor,api"), ("--role", "supervisor", "--role", "api")]
     )

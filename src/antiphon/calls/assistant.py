@@ -169,6 +169,14 @@ class Interruptions(Document):
         return self
 
 
+class TurnDetection(StrEnum):
+    """What tells that the caller has finished: their words (auto) or voice (audio), and how long silence lasts (vad)."""
+
+    AUTO = "auto"
+    AUDIO = "audio"
+    VAD = "vad"
+
+
 class Interaction(Document):
     """How the assistant behaves in a call, beyond what it says."""
 
@@ -179,6 +187,7 @@ class Interaction(Document):
     thinking_sound: ThinkingSound = ThinkingSound()
     max_duration: MaxDuration = MaxDuration()
     interruptions: Interruptions = Interruptions()
+    turn_detection: TurnDetection = TurnDetection.AUTO
 
 
 class EndCall(Document):

@@ -8,7 +8,8 @@ from typing import Any
 
 from ..models import registry
 from ..models.errors import ConfigurationError
-from .assistant import Assistant, Mode, ModelChoice
+from ..voice.turn_detection import choose
+from .assistant import Assistant, Mode, ModelChoice, TurnDetection
 from .document import DocumentRefused, FieldProblem, merge, parse
 
 # Which models a mode runs on. What it does not use must not be given: it would look as if it had an effect.
@@ -73,6 +74,11 @@ def find_problems(assistant: Assistant, *, known_tools: Collection[str] | None =
             )
         elif choice is not None:
             problems += _check_model(kind, choice, assistant.mode)
+    if assistant.mode is Mode.CASCADE and assistant.interaction.turn_detection is TurnDetection.AUDIO:
+        try:
+            choose("audio", has_words=True)
+        except ConfigurationError as error:
+            problems.append(FieldProblem("interaction.turn_detection", str(error)))
     if known_tools is not None:
         problems += [
             FieldProblem(f"tools.{index}", f"there is no tool {tool!r}")

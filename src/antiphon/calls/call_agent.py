@@ -123,6 +123,7 @@ class CallAgent:
             room=self.room,
             vad=options.vad,
             sounds=options.sounds,
+            turn_detector=options.turn_detector,
             caller_identity=setting.caller_identity,
         )
         session = runtime.session

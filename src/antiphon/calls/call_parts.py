@@ -67,6 +67,7 @@ class CallOptions:
         setup_seconds, agent_seconds, no_rtp_seconds: see `lifecycle.CallLimits`.
         vad: the voice activity detector of the agents.
         sounds: the folder of background and thinking sounds.
+        turn_detector: a model file for turn detection by words; None: that of the installation.
         outbound: where webhook tools may go.
     """
 
@@ -84,4 +85,5 @@ class CallOptions:
     no_rtp_seconds: float | None = 30.0
     vad: VAD | str = VOICE_ACTIVITY
     sounds: Path | None = None
+    turn_detector: Path | None = None
     outbound: OutboundPolicy | None = None

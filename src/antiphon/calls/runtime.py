@@ -42,7 +42,8 @@ from ..voice.controllers import (
     SilenceWatchdog,
     SilenceWatchdogOptions,
 )
-from .assistant import Assistant, Interruptions, Mode
+from ..voice.turn_detection import AnyTurnDetector, default_detector
+from .assistant import Assistant, Interruptions, Mode, TurnDetection
 from .assistant_check import USES, create_model
 from .document import FieldProblem
 from .lifecycle import CallLimits, CallPlan
@@ -81,6 +82,7 @@ class CallRuntime:
         text_only: bool = False,
         vad: VAD | str = VOICE_ACTIVITY,
         sounds: Path | None = None,
+        turn_detector: Path | None = None,
         caller_identity: str | None = None,
     ) -> None:
         """Make everything; nothing runs yet.
@@ -94,6 +96,7 @@ class CallRuntime:
             text_only: the caller types and reads.
             vad: the voice activity detector.
             sounds: the folder of WAV files for background and thinking sounds.
+            turn_detector: a model file for turn detection by words; None: that of this installation.
             caller_identity: who in the room is the caller; None: the first who is no agent.
 
         Raises:
@@ -118,6 +121,8 @@ class CallRuntime:
         self.session: AgentSession[None] = AgentSession(
             **models,
             vad=None if text_only else vad,
+            turn_detection="vad" if text_only else _turn_detection(assistant, turn_detector),
+            language=assistant.language,
             **_turn_options(assistant.interaction.interruptions),
         )
         ending = [end_call_tool(assistant.end_call.message)] if assistant.end_call.enabled else []
@@ -234,6 +239,13 @@ def _make_model(assistant: Assistant, kind: str, *, text_only: bool) -> Any:
         )
     # Where nobody listens, a realtime model need not speak.
     return create_model(kind, choice, Mode.PIPELINE if text_only else assistant.mode)
+
+
+def _turn_detection(assistant: Assistant, model: Path | None) -> str | AnyTurnDetector:
+    chosen = assistant.interaction.turn_detection
+    if assistant.mode is not Mode.CASCADE:
+        return "vad"  # there are no words, and the model hears the voice by itself
+    return default_detector(model) if chosen is TurnDetection.AUTO else chosen.value
 
 
 def _turn_options(options: Interruptions) -> dict[str, Any]:

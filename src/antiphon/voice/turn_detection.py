@@ -15,20 +15,19 @@ _MODES = ("vad", "stt", "manual")
 
 
 def choose(
-    turn_detection: str | AnyTurnDetector | None, *, has_words: bool, model: Path | None = None
+    turn_detection: str | AnyTurnDetector | None, *, has_words: bool
 ) -> tuple[TurnDetection | None, AnyTurnDetector | None]:
     """What ends a turn, None: whatever suits the session's models; and the detector that is asked before, if any.
 
     Args:
         turn_detection: `"auto"` or None, `"audio"`, one of the modes of `TurnOptions`, or a detector.
         has_words: whether there is a recogniser.
-        model: the model file of `"auto"`; None: that of this installation.
 
     Raises:
         ConfigurationError: there is no such thing, or it cannot be used here.
     """
     if turn_detection is None or turn_detection == "auto":
-        return None, default_detector(model) if has_words else None
+        return None, default_detector() if has_words else None
     if turn_detection == "audio":
         from ..plugins.smart_turn import SmartTurn
 
@@ -47,6 +46,9 @@ def default_detector(model: Path | None = None) -> TurnDetector:
     """The detector that a session has when it is not told otherwise.
 
     It knows English; in other languages, and without a usable model, silence alone ends a turn.
+
+    Args:
+        model: a model file; None: that of this installation.
     """
     from ..plugins.turn_detector.english import EnglishModel
 
@@ -58,3 +60,20 @@ async def prewarm(model: Path | None = None) -> None:
     from ..plugins.turn_detector.detector import TranscriptDetector
 
     await TranscriptDetector(model).prewarm()
+
+
+def usable_model(model: Path | None = None) -> Path:
+    """The model file of the default detector, loaded to see that it can be.
+
+    Raises:
+        ConfigurationError: there is none, or it cannot be used; says what to do.
+    """
+    from ..plugins.turn_detector import network
+
+    file = model or network.model_file()
+    if file is None:
+        raise ConfigurationError(
+            f"This installation has no model of a turn detector; {network.MODEL_VARIABLE} may name a file."
+        )
+    network.load(file)
+    return file

@@ -14,6 +14,7 @@ from ..models.errors import AntiphonError
 from ..rooms import ParticipantKind
 from ..rooms.local import LocalRooms
 from ..voice import AgentSession
+from ..voice.turn_detection import prewarm as prewarm_turn_detector
 from .job import Job, JobProcess, JobRejected, JobRequest
 from .options import Prewarm, WorkerOptions
 from .running_job import RunningJob
@@ -111,6 +112,7 @@ class JobRunner:
 
 async def _prewarm(options: WorkerOptions) -> JobProcess:
     proc = JobProcess()
+    await prewarm_turn_detector()  # every session has it that is not told otherwise
     if inspect.iscoroutinefunction(options.prewarm_fnc):
         await options.prewarm_fnc(proc)
     elif options.prewarm_fnc is not None:

@@ -16,6 +16,7 @@ from ...models.errors import AntiphonError
 from ...models.registry import resolve_vad
 from ...store import COLLECTIONS, Keyring, SecretError, Store, StoreError, open_store
 from ...store.secrets import HOW_TO_MAKE_A_KEY
+from ...voice.turn_detection import usable_model
 from ..serve import listen
 from ..tls import certificate_for
 from .platform import health_settings, make_tracing, recording_storage, server_settings
@@ -56,6 +57,7 @@ async def check(settings: PlatformSettings) -> list[Finding]:
     ]
     if {Role.WORKER, Role.DISPATCHER} & set(settings.roles):
         found.append(await asyncio.to_thread(_check_voice_activity))
+        found.append(await asyncio.to_thread(_check_turn_detector, settings))
     return found + await _check_store(settings)
 
 
@@ -150,6 +152,15 @@ def _check_voice_activity() -> Finding:
     except AntiphonError as error:
         return Finding("speech detection", False, "cannot be used", str(error))
     return Finding("speech detection", True, "silero")
+
+
+def _check_turn_detector(settings: PlatformSettings) -> Finding:
+    try:
+        model = usable_model(settings.calls.turn_detector)
+    except AntiphonError as error:
+        advice = f"{error} Until then silence alone ends turns."
+        return Finding("turn detector", False, "cannot be used", advice, needed=False)
+    return Finding("turn detector", True, str(model))
 
 
 async def _check_store(settings: PlatformSettings) -> list[Finding]:

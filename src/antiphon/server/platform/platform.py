@@ -83,7 +83,7 @@ class Platform:
         self._store.backend = MeasuredBackend(self._store.backend, self._metrics)
         self._tracing = make_tracing(settings)
         self._recordings = Recordings(self._store, recording_storage(settings))
-        self._prewarmer = Prewarmer()
+        self._prewarmer = Prewarmer(settings.calls.turn_detector)
         self._host = self._make_host()
         self._telephone = self._make_telephone()
         self._relay: EventRelay | None = None
@@ -361,6 +361,7 @@ class Platform:
                 lease_seconds=settings.calls.lease_seconds,
                 renew_seconds=settings.calls.lease_seconds / _RENEWALS,
                 sounds=settings.calls.sounds,
+                turn_detector=settings.calls.turn_detector,
                 outbound=self._policy,
             ),
             recorders=self._recordings,

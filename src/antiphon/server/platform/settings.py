@@ -106,6 +106,7 @@ class CallSettings(Section):
     max_here: Annotated[int, Field(ge=1)] = 100
     lease_seconds: Annotated[float, Field(ge=3, le=600)] = 15.0
     sounds: Path | None = None
+    turn_detector: Annotated[Path | None, Variable("ANTIPHON_TURN_DETECTOR")] = None
 
 
 class SipSettings(Section):
