@@ -23,7 +23,7 @@ from antiphon.plugins.local.moonshine.gate import SpeechGate
 from antiphon.plugins.local.moonshine.history import AudioHistory
 from antiphon.plugins.local.moonshine.model import Cancelled, Hypothesis, Model
 from antiphon.plugins.local.moonshine.tokenizer import Tokenizer
-from antiphon.plugins.local.moonshine.transcriber import believable
+from antiphon.plugins.local.moonshine.transcriber import believable, is_steady
 from antiphon.plugins.local.moonshine.worker import Job, Priority, Worker
 
 RATE = 16000
@@ -85,12 +85,27 @@ def test_tokenizer_refuses_a_broken_file(tmp_path: Path, cut: int) -> None:
         ("", 0.9, 0, 2.0, False),
         ("This is the first time I've ever seen this.", 0.6, 12, 0.3, False),
         ("The Lord, you bear.", 0.41, 6, 1.1, False),
+        ("Thank you for watching!", 0.66, 5, 9.0, False),
+        ("Thank you for waiting.", 0.66, 5, 2.0, True),
+        ("2-3ตวบนลาง 01/02/2565", 0.72, 20, 9.0, False),
+        ("It is 20% at the café.", 0.72, 9, 2.0, True),
     ],
 )
 def test_what_the_model_says_to_noise_is_dropped(
     text: str, confidence: float, tokens: int, seconds: float, expected: bool
 ) -> None:
     assert believable(Hypothesis(text, confidence, tokens), seconds) is expected
+
+
+@pytest.mark.parametrize("level", [33, 1000, 8000])
+def test_steady_sounds_are_told_from_changing_ones(level: int) -> None:
+    time = np.arange(2 * RATE) / RATE
+    tone = np.rint(level * np.sin(2 * np.pi * 440 * time)).astype(np.int16)
+    loud_noise = np.clip(noise(2).astype(np.int32) * level // 100, -32768, 32767).astype(np.int16)
+    assert is_steady(tone)
+    assert is_steady(loud_noise)
+    assert not is_steady(sound(2))
+    assert not is_steady(loud_noise[: RATE // 5])
 
 
 def test_gate_finds_the_borders_of_a_sound() -> None:
@@ -404,7 +419,7 @@ def test_several_sentences_at_once() -> None:
 
 
 @installed
-@pytest.mark.parametrize("level", [0, 33, 1000])
+@pytest.mark.parametrize("level", [0, 33, 1000, 8000])
 def test_silence_and_noise_are_no_words(level: int) -> None:
     samples = np.rint(np.random.default_rng(4).standard_normal(4 * RATE) * level).astype(np.int16)
     assert asyncio.run(MoonshineSTT().recognize(AudioFrame(samples, RATE))) == ""

@@ -7,6 +7,8 @@ noise is recognised here and dropped.
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -39,6 +41,13 @@ _MIN_CONFIDENCE = 0.45
 _MIN_CONFIDENCE_SHORT = 0.55
 _SHORT = 3  # tokens
 _MAX_WORDS_PER_SECOND = 7.0
+# Steady noise, a hum or a tone vary less from one hundredth of a second to the next; speech under as much noise varies more.
+_STEADY = 1.0  # dB, standard deviation
+_STEADY_BLOCKS = 30
+# What captions say where nobody speaks; the model has read many.
+_CAPTION = re.compile(
+    r"(?i)\bthank(?:s| you)(?: all| so much| very much)? for (?:watching|listening)\b|\bsubscribe\b|\btranscript|\bsubtitle|\bcaption"
+)
 _TO_NOISE = frozenset({"you", "oh", "so", "uh", "um", "i", "the", "a"})
 
 
@@ -64,6 +73,8 @@ def transcribe(
     """
     if samples.size == 0:
         return NOTHING
+    if is_steady(samples):
+        return NOTHING
     level = _normalised(samples)
     best = model.transcribe(_conditioned(level, *_FIRST), cancelled)
     if thorough and best.confidence < _SURE:
@@ -81,9 +92,29 @@ def believable(heard: Hypothesis, speech_seconds: float) -> bool:
         return False
     if heard.text.lower() in _TO_NOISE:
         return False  # a bare word without a full stop
+    if any(unicodedata.category(c)[0] in "LN" and not _is_latin(c) for c in heard.text):
+        return False  # another script than English is written in
+    if _CAPTION.search(heard.text) and heard.confidence < _SURE:
+        return False
     if len(heard.text.split()) > 2 + _MAX_WORDS_PER_SECOND * speech_seconds:
         return False
     return heard.confidence >= (_MIN_CONFIDENCE_SHORT if heard.tokens <= _SHORT else _MIN_CONFIDENCE)
+
+
+def _is_latin(character: str) -> bool:
+    return character.isascii() or unicodedata.name(character, "").startswith("LATIN")
+
+
+def is_steady(samples: Int16Array) -> bool:
+    """Whether this is a steady sound, as of a fan, a hum or a dial tone, which the model would put words to."""
+    count = samples.size // 160
+    if count < _STEADY_BLOCKS:
+        return False
+    blocks = samples[: count * 160].reshape(count, 160).astype(np.float32)
+    blocks -= blocks.mean(axis=1, keepdims=True)
+    power = np.square(blocks).mean(axis=1)
+    sounding = power[power > power.max() / 1000]
+    return sounding.size > count // 2 and float(np.std(10 * np.log10(sounding))) < _STEADY
 
 
 def _normalised(samples: Int16Array) -> Float32Array:
