@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import subprocess
 import sys
 import wave
@@ -266,6 +267,17 @@ def test_files_that_cannot_be_written_are_refused_before_the_call(
     target: Any = {option: tmp_path / "missing" / "file"}
     with pytest.raises(ConfigurationError, match="cannot be written"):
         asyncio.run(talk(TalkOptions("plain", wav, quiet=True, **target)))
+
+
+@pytest.mark.parametrize("option", ["linger", "max_duration"])
+@pytest.mark.parametrize("seconds", [-1.0, math.nan, math.inf])
+def test_a_wait_without_an_end_is_refused_at_once(
+    tmp_path: Path, models: Models, option: str, seconds: float
+) -> None:
+    wav = recording(tmp_path / "in.wav", 0.2)
+    wait: Any = {option: seconds}
+    with pytest.raises(ConfigurationError, match=r"is a number of seconds, 0 or more"):
+        asyncio.run(talk(TalkOptions("plain", wav, quiet=True, **wait)))
 
 
 # -- the command -----------------------------------------------------------------------------------------------------

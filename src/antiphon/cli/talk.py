@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -66,6 +67,12 @@ class TalkOptions:
     max_duration: float | None = None
 
 
+def _check_durations(options: TalkOptions) -> None:
+    for name, seconds in (("linger", options.linger), ("max-duration", options.max_duration)):
+        if seconds is not None and not 0 <= seconds < math.inf:
+            raise ConfigurationError(f"--{name} is a number of seconds, 0 or more, not {seconds:g}")
+
+
 async def talk(options: TalkOptions) -> int:
     """Hold the conversation.
 
@@ -73,8 +80,9 @@ async def talk(options: TalkOptions) -> int:
         The exit code: 0, or `FAILED` when the agent failed.
 
     Raises:
-        ConfigurationError: the assistant, a model or the recording cannot be used, or a file cannot be written.
+        ConfigurationError: the assistant, a model, the recording or an option cannot be used, or a file cannot be written.
     """
+    _check_durations(options)
     definition = load_assistant(options.assistant)
     samples = await asyncio.to_thread(read_recording, options.wav)
     if options.report is not None:
