@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from antiphon.sip.errors import UnsafeValue
+from antiphon.sip.events import IncomingCall
+from antiphon.sip.headers import Headers, parse_name_addr
 from antiphon.sip.offer_answer import Srtp
 from antiphon.telephony.phone_number import InvalidNumber
 from antiphon.telephony.providers import PROVIDERS
@@ -93,3 +95,21 @@ def test_exotel_shows_the_number_in_the_account_domain() -> None:
     }
     hop = exotel.hop(line)
     assert (hop.transport, hop.host, hop.port) == ("TCP", "sip.trunk.example", 5070)
+
+
+@pytest.mark.parametrize(
+    ("identity", "number"),
+    [
+        ('"x <sip:+15550000@evil.example>" <sip:+14155557777@carrier.example>', "+14155557777"),
+        ('"Bob, the" <sip:alice@carrier.example>, <tel:+14155557778>', "+14155557778"),
+        ("<sip:+14155557779@carrier.example;user=phone>", "+14155557779"),
+        ("tel:+14155557780", "+14155557780"),
+        ("<sip:unclosed", "+14155550111"),
+    ],
+)
+def test_who_calls_is_read_from_the_address_and_not_from_a_name(identity: str, number: str) -> None:
+    """RFC 3325 section 9.1: an asserted identity is one or two addresses; display names are anybody's."""
+    from_ = parse_name_addr("<sip:+14155550111@carrier.example>;tag=1", "From")
+    headers = Headers([("P-Asserted-Identity", identity)])
+    call = IncomingCall(1, from_.uri, from_, from_, headers, None, "t", "192.0.2.1")
+    assert PROVIDERS["generic"].calling_number(call) == number

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from ...sip.effects import Hop
 from ...sip.errors import FieldError
 from ...sip.events import IncomingCall
-from ...sip.headers import NameAddr
-from ...sip.uri import Uri, address_uri, parse_uri, user_uri
+from ...sip.headers import NameAddr, parse_name_addr
+from ...sip.uri import Uri, address_uri, user_uri
 from ..phone_number import normalize_number
 from ..sip_trunk import SipTrunk
 
@@ -59,20 +59,14 @@ class Provider(ABC):
 
     def calling_number(self, call: IncomingCall) -> str:
         """Who calls, as it came: P-Asserted-Identity, which the network vouches for (RFC 3325), before From."""
-        for text in call.headers.get_all("P-Asserted-Identity"):
-            number = _user_of_text(text)
-            if number:
-                return number
-        return call.from_.uri.number
-
-
-def _user_of_text(text: str) -> str:
-    start = text.find("<")
-    inner = text[start + 1 : text.find(">", start)] if start >= 0 else text.split(";")[0]
-    try:
-        return parse_uri(inner.strip()).number
-    except FieldError:
-        return ""
+        try:
+            texts = call.headers.listed("P-Asserted-Identity")
+            identities = [parse_name_addr(text, "P-Asserted-Identity").uri for text in texts]
+        except FieldError:
+            identities = []
+        # Beside the SIP address there may be a telephone number.
+        identities.sort(key=lambda uri: uri.scheme != "tel")
+        return next((uri.number for uri in identities if uri.number), call.from_.uri.number)
 
 
 def _bracketed(host: str) -> str:
