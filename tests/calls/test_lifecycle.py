@@ -452,3 +452,10 @@ def test_what_is_no_failure(code: int) -> None:
 def test_every_final_response_is_an_end() -> None:
     assert {status_of_final_response(code) for code in range(300, 700)} <= TERMINAL
     assert [code for code in range(100, 200) if rings(code)] == [180, 181, 182, 183]
+
+
+def test_a_wrong_password_is_rejected() -> None:
+    state, _ = play("dialing")
+    ended, _ = step(state, FinalResponse(407, "Proxy Authentication Required", credentials_refused=True), 1.0)
+    assert ended.outcome is not None
+    assert (ended.outcome.status, ended.outcome.sip_code) == ("rejected", 407)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from antiphon.rtp.codecs import CODECS, OPUS, PCMA, PCMU, CodecInfo
+from antiphon.rtp.codecs import CODECS, G722, OPUS, PCMA, PCMU, CodecInfo
 from antiphon.rtp.packet import RtpPacket, parse_rtp, serialize_rtp
 from antiphon.rtp.srtp import SUITES, SrtpKey
 from antiphon.rtp.stream import RtpStream, StreamSettings
@@ -176,6 +176,71 @@ def test_forged_and_replayed_srtp_is_dropped() -> None:
     assert not receiver.receive(audio(1), FAR, 0.0).valid
     assert receiver.receive(datagram, FAR, 0.0).valid
     assert not receiver.receive(datagram, FAR, 0.1).valid
+
+
+def test_a_source_that_moved_is_followed_once_it_is_quiet() -> None:
+    """RFC 7362 section 4: behind a NAT that forgot its address, a telephone speaks from another port."""
+    moved = (FAR[0], 4444)
+    stream = RtpStream(settings())
+    stream.receive(audio(1), FAR, 0.0)
+    for number in range(2, 100):
+        assert not stream.receive(audio(number, 99), moved, number * FRAME).valid
+    stream = RtpStream(settings())
+    stream.receive(audio(1), FAR, 0.0)
+    for number in range(200, 210):
+        assert not stream.receive(audio(number, 99), OTHER, number * FRAME).valid  # a stranger
+    stream.receive(audio(210), moved, 4.2)
+    assert stream.receive(audio(211), moved, 4.22).valid
+    assert stream.target == moved
+
+
+def test_after_a_new_offer_a_quiet_source_is_followed_soon() -> None:
+    stream = RtpStream(settings(round=1))
+    stream.receive(audio(1), FAR, 0.0)
+    stream.configure(settings(round=2))
+    # The present source goes on: nobody takes its place.
+    for number in range(2, 10):
+        assert stream.receive(audio(number), FAR, number * FRAME).valid
+        assert not stream.receive(audio(number, 99), OTHER, number * FRAME + 0.001).valid
+    stream.receive(audio(20, 99), OTHER, 0.5)
+    assert stream.receive(audio(21, 99), OTHER, 0.52).valid
+    assert stream.target == OTHER
+    # Once, and soon: then it is locked again.
+    stream.receive(audio(60), FAR, 1.2)
+    assert not stream.receive(audio(61), FAR, 1.22).valid
+
+
+def test_a_move_of_the_audio_takes_the_reports_along() -> None:
+    """RFC 3550 section 11: a source behind a NAT is not where its description says."""
+    stream = RtpStream(settings(remote=("10.0.0.1", 4000), remote_rtcp=("10.0.0.1", 4001)))
+    assert stream.rtcp_target == ("10.0.0.1", 4001)
+    for number in range(3):
+        stream.receive(audio(number), OTHER, number * FRAME)
+    assert stream.rtcp_target == (OTHER[0], OTHER[1] + 1)
+
+
+@pytest.mark.parametrize(("agreed", "spoken"), [(PCMA, PCMU), (G722, PCMU), (PCMU, G722)])
+def test_a_far_end_may_change_its_codec_without_a_word(agreed: CodecInfo, spoken: CodecInfo) -> None:
+    """RFC 3264 section 7; the packets of 40 ms are as long as those of the agreed codec at twice its rate."""
+    both = {agreed.payload_type: agreed, spoken.payload_type: spoken}
+    sender, receiver = RtpStream(settings(spoken)), RtpStream(settings(agreed, receive=both))
+    heard = through(receiver, packets(sender, tone(spoken, 1.0)))
+    rate = agreed.sample_rate
+    middle = heard[rate // 4 : rate * 3 // 4]
+    spectrum = np.abs(np.fft.rfft(middle * np.hanning(middle.size)))
+    assert spectrum.argmax() * rate / middle.size == pytest.approx(440, abs=2)
+    assert level(middle) == pytest.approx(level(tone(agreed, 0.5)), abs=0.5)
+
+
+def test_a_long_packet_of_another_rate_is_not_taken_for_a_frame() -> None:
+    receiver = RtpStream(settings(G722, receive={9: G722, 0: PCMU}))
+    for number in range(10):
+        packet = RtpPacket(0, number, number * 320, 5, bytes([0x55] * 320))
+        receiver.receive(serialize_rtp(packet), FAR, number * 0.04)
+        for half in range(2):
+            ready = receiver.next_payload(number * 0.04 + half * FRAME)
+            assert ready is None
+            assert receiver.pull(number * 0.04 + half * FRAME).size == 320
 
 
 # -- reports -----------------------------------------------------------------------------------------------------------

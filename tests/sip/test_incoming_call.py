@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from antiphon.sip.errors import BadRequest, CallStateError, ParseError, UnsafeValue
 from antiphon.sip.events import Answered, DigitReceived, EndCause, Ended, IncomingCall, MediaChanged
-from antiphon.sip.message import Response, parse_message
+from antiphon.sip.message import Request, Response, parse_message
 from antiphon.sip.offer_answer import LocalMedia
 from antiphon.sip.sdp import parse_sdp
 from support.sip_wire import MEDIA, PEER, Caller, Wire, respond, sdp
@@ -668,8 +669,55 @@ def test_media_of_one_call_can_be_ipv6() -> None:
     """RFC 8866 section 5.7."""
     wire = Wire()
     caller = Caller(wire)
-    caller.invite()
+    caller.invite(sdp(address="2001:db8::9").replace(b"c=IN IP4", b"c=IN IP6"))
     call = wire.happened()[-1].call
     wire.perform(wire.ua.answer(call, LocalMedia("2001:db8::1", 20000), wire.now))
     (answer,) = wire.take()
     assert b"c=IN IP6 2001:db8::1" in answer.body
+
+
+def test_a_change_without_a_session_timer_ends_the_timer() -> None:
+    """RFC 4028 section 9: a 2xx without Session-Expires means that the session does not expire."""
+    wire = Wire()
+    caller = Caller(wire)
+    timer = {"Supported": "timer", "Session_Expires": "90;refresher=uac"}
+    call = caller.establish(sdp(), **timer)
+    answer = caller.send("INVITE", sdp(version=2))[-1]
+    caller.send("ACK")
+    assert isinstance(answer, Response)
+    assert answer.headers.get("Session-Expires") is None
+    wire.run(600)
+    assert call in wire.ua.calls
+
+
+def test_requests_go_by_the_connection_that_the_peer_used_last() -> None:
+    """RFC 3261 section 18.1.1: a peer that lost its connection opens another one."""
+    wire = Wire(transport="TCP")
+    caller = Caller(wire)
+    call = caller.establish()
+    request = caller.request("INFO")
+    source = replace(wire.source(), connection=8)
+    wire.perform(wire.ua.receive(parse_message(request.to_bytes()), source, wire.now))
+    wire.take()
+    wire.perform(wire.ua.hang_up(call, wire.now))
+    (_, send, bye) = wire.sent[-1]
+    assert isinstance(bye, Request)
+    assert (bye.method, send.hop.connection) == ("BYE", 8)
+
+
+def test_a_reliable_ringing_of_a_call_without_an_offer_carries_ours() -> None:
+    """RFC 3262 section 5: the first reliable response must, and the PRACK answers it."""
+    wire = Wire()
+    caller = Caller(wire)
+    caller.invite(b"", Require="100rel")
+    call = wire.happened()[-1].call
+    wire.perform(wire.ua.ring(call, wire.now, media=MEDIA))
+    (ringing,) = wire.take()
+    assert isinstance(ringing, Response)
+    assert b"m=audio" in ringing.body
+    caller.learn_tag(ringing)
+    caller.send("PRACK", sdp(), RAck=f"{ringing.headers.get('RSeq')} 1 INVITE")
+    assert [type(event) for event in wire.happened()] == [MediaChanged]
+    wire.perform(wire.ua.answer(call, MEDIA, wire.now))
+    (answer,) = wire.take()
+    assert not answer.body

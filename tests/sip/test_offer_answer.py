@@ -349,3 +349,46 @@ def test_both_sides_agree_on_the_same(
 def test_attributes_of_a_section_stay_with_it() -> None:
     line = MediaDescription("audio", 1, "RTP/AVP", ("0", "200", "x"), "", (("rtpmap", "0 PCMU/0"),))
     assert [payload.name for payload in line.payload_types] == ["PCMU"]
+
+
+def test_a_peer_that_answers_with_several_codecs_may_use_each() -> None:
+    """RFC 3264 section 7: no new offer is needed to change between the formats of the answer."""
+    media = session(codecs=("G722", "PCMA", "PCMU", "OPUS"))
+    media.offer()
+    agreed = media.take_answer(parse_sdp(sdp(formats="8 0 9 96 101", extra="a=rtpmap:96 opus/48000/2\r\n")))
+    assert (agreed.codec, agreed.receive_payload_type) == ("PCMA", 8)
+    # Opus by the number of our offer, as the standard has it, and by the peer's own, as some telephones do.
+    assert agreed.also_received == ((0, "PCMU"), (9, "G722"), (96, "OPUS"), (107, "OPUS"))
+    assert answered(sdp(formats="8 0"))[1].also_received == ()
+
+
+def test_a_later_offer_may_move_telephone_events_to_another_number() -> None:
+    """RFC 3264 section 8.3.2: what the peer sends has the numbers of our answer, which are those of its offer."""
+    media = session()
+    media.offer()
+    assert media.take_answer(parse_sdp(sdp())).dtmf_receive_type == 101
+    moved = sdp(formats="0 96", version=2).replace(b"rtpmap:101", b"rtpmap:96")
+    answer, agreed = media.answer(parse_sdp(moved))
+    assert b"a=rtpmap:96 telephone-event/8000" in answer
+    assert (agreed.dtmf_send_type, agreed.dtmf_receive_type) == (96, 96)
+
+
+@pytest.mark.parametrize(
+    "way", ["IP4 phone.example.com", "IP6 2001:db8::9", "IP4 224.2.1.1/127", "IP4 999.1.1.1"]
+)
+def test_media_goes_to_ip_addresses_of_our_kind_only(way: str) -> None:
+    """RFC 8866 section 5.7 also allows names: looking them up would hold up the audio of other calls."""
+    body = sdp().replace(b"c=IN IP4 192.0.2.9", f"c=IN {way}".encode())
+    with pytest.raises(MediaNotAcceptable, match="address"):
+        session().answer(parse_sdp(body))
+    media = session()
+    media.offer()
+    with pytest.raises(MediaNotAcceptable, match="address"):
+        media.take_answer(parse_sdp(body))
+
+
+def test_a_repeated_description_is_told_from_a_new_one() -> None:
+    """RFC 3264 section 8: the version of `o=` goes up when something changes, be it only the way of the packets."""
+    media = session()
+    rounds = [media.answer(parse_sdp(sdp(version=version)))[1].round for version in (1, 1, 2, 2)]
+    assert rounds == [1, 1, 2, 2]

@@ -368,7 +368,7 @@ def test_a_challenged_invite_is_sent_again_with_credentials() -> None:
     (bye,) = wire.requests()
     assert "nc=00000002" in (bye.headers.get("Proxy-Authorization") or "")
     wire.receive(respond(bye, 407, Proxy_Authenticate=CHALLENGE.format("n2", ", stale=true")))
-    (again,) = wire.requests()
+    again, *_ = wire.requests()
     assert again.cseq.number == bye.cseq.number + 1
     assert 'nonce="n2"' in (again.headers.get("Proxy-Authorization") or "")
 
@@ -735,3 +735,33 @@ def test_a_stray_response_does_nothing() -> None:
     assert wire.take() == []
     assert wire.happened() == []
     assert call in wire.ua.calls
+
+
+@pytest.mark.parametrize("status", [491, 500])
+def test_a_refresh_that_is_refused_is_tried_again(status: int) -> None:
+    """RFC 3311 section 5.1, RFC 4028 section 10: only a 408 or 481 ends the session."""
+    wire = Wire()
+    caller = Caller(wire, headers={"Allow": "INVITE, UPDATE"})
+    call = caller.establish(sdp(), Supported="timer", Session_Expires="90;refresher=uas")
+    wire.run(45.2)
+    (refresh,) = wire.requests()
+    wire.receive(respond(refresh, status))
+    wire.run(10.5)
+    again, *_ = wire.requests()
+    assert again.method == "UPDATE"
+    wire.receive(respond(again, 200, Session_Expires="90;refresher=uac"))
+    wire.run(30)
+    assert call in wire.ua.calls
+
+
+def test_a_wrong_password_is_told_from_a_missing_one() -> None:
+    """RFC 3261 section 22.2."""
+    for credentials, refused in ((Credentials("me", "wrong"), True), (None, False)):
+        wire, _, invite = dialling(credentials=credentials)
+        challenge = 'Digest realm="r", nonce="%s", qop="auth"'
+        wire.receive(respond(invite, 401, WWW_Authenticate=challenge % "n1"))
+        if credentials is not None:
+            again = [request for request in wire.requests() if request.method == "INVITE"][-1]
+            wire.receive(respond(again, 401, WWW_Authenticate=challenge % "n2"))
+        (rejected,) = [event for event in wire.happened() if isinstance(event, Rejected)]
+        assert rejected.credentials_refused is refused

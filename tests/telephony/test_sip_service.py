@@ -209,6 +209,23 @@ def test_a_callee_that_refuses_ends_the_leg_with_its_code(run_clean: Any) -> Non
     run_clean(main())
 
 
+def test_a_trunk_that_is_overloaded_is_left_alone_as_long_as_it_asks(run_clean: Any) -> None:
+    """RFC 3261 section 21.5.4."""
+
+    async def main() -> None:
+        async with platform() as ours, telephone() as phone:
+            room, _ = await ours.dial(trunk_to(phone.port))
+            call = await phone.ringing()
+            call.hang_up(code=503, headers={"Retry-After": "60 (lunch);duration=3600"})
+            await ours.logs[room].until(LegRejected)
+            with pytest.raises(AntiphonError, match="overloaded"):
+                await ours.dial(trunk_to(phone.port))
+            await ours.dial(trunk_to(phone.port, id="another"))
+            (await phone.ringing()).hang_up(code=486)
+
+    run_clean(main())
+
+
 def test_a_callee_that_does_not_answer_is_taken_back(run_clean: Any) -> None:
     async def main() -> None:
         async with platform() as ours, telephone() as phone:

@@ -31,8 +31,8 @@ def event_of_leg(event: LegEvent) -> Event:
     match event:
         case LegProgress(code):
             return ProvisionalResponse(code)
-        case LegRejected(code, phrase):
-            return FinalResponse(code, phrase)
+        case LegRejected(code, phrase, refused):
+            return FinalResponse(code, phrase, refused)
         case LegAnswered():
             return Answered()
         case LegMediaReady():

@@ -174,8 +174,9 @@ def _set_up(
             call.requeue(detail)
         case ProvisionalResponse(code) if status is CallStatus.DIALING and rings(code):
             call.move(CallStatus.RINGING, sip_code=code)
-        case FinalResponse(code, phrase) if trying and outbound:
-            call.end(status_of_final_response(code), sip_code=code, detail=phrase, leg_gone=True)
+        case FinalResponse(code, phrase, refused) if trying and outbound:
+            ended = CallStatus.REJECTED if refused else status_of_final_response(code)
+            call.end(ended, sip_code=code, detail=phrase, leg_gone=True)
         case Answered() if trying:
             call.move(CallStatus.ANSWERED)
             call.open()

@@ -28,10 +28,15 @@ class ProvisionalResponse:
 
 @dataclass(frozen=True, slots=True)
 class FinalResponse:
-    """A SIP response 300 to 699 to our INVITE, redirections and authentication already tried."""
+    """A SIP response 300 to 699 to our INVITE, authentication already tried.
+
+    Attributes:
+        credentials_refused: it answers our user name and password.
+    """
 
     code: int
     phrase: str = ""
+    credentials_refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """The audio of one call, both ways: datagrams in, 20 ms frames out; frames in, datagrams out. No sockets and no clock.
 
 Where packets may come from follows the rule against stolen media ("RTP bleed"): the stream accepts the address of the SDP, and may
-move once to another address within the networks of the trunk, before anything valid came or after the far end offered anew; then it
-is locked.
+move once to another address within the networks of the trunk, before anything valid came; then it is locked. It moves again only when
+the address went quiet: for a moment after the far end offered anew, for longer without, and then not to a stranger.
 
 Sources: RFC 3550, RFC 3551, RFC 3711, RFC 4733; RFC 7362 (latching); CVE-2017-14099 on what goes wrong with it.
 """
@@ -10,12 +10,14 @@ Sources: RFC 3550, RFC 3551, RFC 3711, RFC 4733; RFC 7362 (latching); CVE-2017-1
 from __future__ import annotations
 
 import ipaddress
+import math
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..audio import Resampler
 from ..audio.frame import Int16Array
 from .codecs import FRAME_SECONDS, CodecInfo, create_coder
 from .concealment import Concealment
@@ -38,6 +40,9 @@ Address = tuple[str, int]
 COMFORT_NOISE = 13
 _QUIET = 200  # of 32767: below, a skipped packet is not heard
 _SAME_SSRC_TO_LATCH = 2
+_OFFER_SECONDS = 5.0  # from the first packet after a new offer on
+_QUIET_AFTER_OFFER = 0.2  # seconds without a packet, after which another source may take over then
+_QUIET_WITHOUT_OFFER = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,7 @@ class StreamSettings:
         receiving: the far end may send.
         send_key, receive_key: with SRTP.
         media_networks: from where media may come beside `remote`; empty: from anywhere, once.
+        round: of offer and answer; another number is another one.
     """
 
     codec: CodecInfo
@@ -74,6 +80,7 @@ class StreamSettings:
     send_key: SrtpKey | None = None
     receive_key: SrtpKey | None = None
     media_networks: Sequence[str] = ()
+    round: int = 0
 
 
 @dataclass(slots=True)
@@ -124,6 +131,7 @@ class RtpStream:
         self._far_jitter = 0.0
         self._latched: Address | None = None
         self._candidate: tuple[Address, int, int] | None = None
+        self._may_move_until = 0.0
         self._quiet = False
         self.settings = settings
         self._use_codec()
@@ -134,6 +142,8 @@ class RtpStream:
         before, self.settings = self.settings, settings
         if before.remote != settings.remote:
             self._latched, self._candidate = None, None
+        if before.round != settings.round:
+            self._may_move_until = math.inf
         if before.codec != settings.codec or before.dtmf_clock != settings.dtmf_clock:
             self._use_codec()
         if (before.send_key, before.receive_key) != (settings.send_key, settings.receive_key):
@@ -144,6 +154,7 @@ class RtpStream:
         codec, clock = self.settings.codec, self.settings.dtmf_clock
         self._coder = create_coder(codec)
         self._decoders = {codec.name: self._coder}
+        self._resamplers: dict[tuple[int, int], Resampler] = {}
         self._jitter = JitterBuffer(codec.clock_rate)
         self._statistics = ReceptionStatistics(codec.clock_rate)
         self._concealment = Concealment(codec.sample_rate)
@@ -168,9 +179,10 @@ class RtpStream:
 
     @property
     def rtcp_target(self) -> Address | None:
-        if self.settings.remote_rtcp is not None:
+        target, remote = self.target, self.settings.remote
+        moved = target is not None and remote is not None and target[0] != remote[0]
+        if self.settings.remote_rtcp is not None and not moved:
             return self.settings.remote_rtcp
-        target = self.target
         if target is None or self.settings.rtcp_mux:
             return target
         return target[0], target[1] + 1
@@ -194,7 +206,7 @@ class RtpStream:
         if not known and not event and packet.payload_type != COMFORT_NOISE:
             self.refusals.payload_type += 1
             return Received()
-        if not self._admits(source, packet):
+        if not self._admits(source, packet, now):
             self.refusals.source += 1
             return Received()
         return self._take(packet, event, now)
@@ -226,13 +238,15 @@ class RtpStream:
         if self.settings.receiving:
             self._jitter.push(packet, length, now)
 
-    def _admits(self, source: Address, packet: RtpPacket) -> bool:
+    def _admits(self, source: Address, packet: RtpPacket, now: float) -> bool:
+        if self._may_move_until == math.inf:
+            self._may_move_until = now + _OFFER_SECONDS
         expected = self.target
         if source == expected:
             if self._latched is None:
                 self._latched = source
             return True
-        if self._latched is not None or not self._may_move_to(source[0]):
+        if not self._may_leave(source[0], now) or not self._may_move_to(source[0]):
             return False
         # A few packets of one SSRC from one place, so that one forged packet moves nothing.
         before = self._candidate
@@ -240,8 +254,17 @@ class RtpStream:
         self._candidate = (source, packet.ssrc, count)
         if count < _SAME_SSRC_TO_LATCH:
             return False
-        self._latched = source
+        self._latched, self._may_move_until = source, 0.0
         return True
+
+    def _may_leave(self, host: str, now: float) -> bool:
+        """Whether the present source may have moved to `host`, as behind a NAT that forgot it: only if it is quiet."""
+        if self._latched is None:
+            return True
+        quiet = now - (self.last_received or 0.0)
+        if now < self._may_move_until and quiet > _QUIET_AFTER_OFFER:
+            return True
+        return quiet > _QUIET_WITHOUT_OFFER and (host == self._latched[0] or bool(self._networks))
 
     def _may_move_to(self, host: str) -> bool:
         if not self._networks:
@@ -289,7 +312,8 @@ class RtpStream:
             self._spare = self._fill(item)
             return None
         codec = self.settings.receive[item.payload_type]
-        if codec.silence is not None and len(item.payload) == self.frame_samples:
+        own_rate = codec.sample_rate == self.settings.codec.sample_rate
+        if own_rate and codec.silence is not None and len(item.payload) == self.frame_samples:
             return codec, item.payload
         self._append(item)
         return None
@@ -315,7 +339,7 @@ class RtpStream:
     def _append(self, packet: RtpPacket) -> None:
         coder = self._decoders[self.settings.receive[packet.payload_type].name]
         try:
-            samples = coder.decode(packet.payload)
+            samples = self._at_own_rate(coder.info, coder.decode(packet.payload))
         except MalformedPacket:
             self.refusals.malformed += 1
             samples = self._concealment.conceal(self.frame_samples)
@@ -325,6 +349,15 @@ class RtpStream:
             else:
                 samples = self._concealment.silence(self.frame_samples)
         self._spare = np.concatenate([self._spare, samples])
+
+    def _at_own_rate(self, codec: CodecInfo, samples: Int16Array) -> Int16Array:
+        """Audio of a codec that the far end changed to at the rate of the one agreed on."""
+        rates = codec.sample_rate, self.settings.codec.sample_rate
+        if rates[0] == rates[1]:
+            return samples
+        if rates not in self._resamplers:
+            self._resamplers[rates] = Resampler(*rates)
+        return self._resamplers[rates].push(samples)
 
     def _fill(self, gap: Gap) -> Int16Array:
         codec = self.settings.codec

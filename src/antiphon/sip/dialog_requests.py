@@ -43,6 +43,8 @@ def receive(stack: Stack, call: Call, server: ServerTransaction, source: Source)
     if dialog.order_of(request) is Order.OLD:
         stack.respond(server, 500, "Out of Order")
         return
+    if source.connection:
+        call.connection = source.connection  # The peer may have lost the one before.
     if request.method != "BYE" and (call.is_over or call.leave_after_ack):
         stack.respond(server, 481)  # We have hung up.
         return
@@ -158,8 +160,8 @@ def _accept_offer(stack: Stack, call: Call, server: ServerTransaction, invite: b
     response = stack.respond(server, 200, headers=fields, body=body)
     if invite:
         incoming_call.await_ack(stack, call, server, response, has_offer=has_offer)
-    if timer is not None and call.phase is Phase.CONFIRMED:
-        start_session_timer(stack, call, timer)
+    if call.phase is Phase.CONFIRMED:
+        start_session_timer(stack, call, timer)  # None: the session expires no more (RFC 4028 section 9)
     if agreed is not None:
         report_media(stack, call, agreed)
 

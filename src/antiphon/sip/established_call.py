@@ -21,6 +21,7 @@ from .session_timer import Refresher, SessionExpires, SessionTimer, agreed
 from .stack import ClientRequest, Stack
 
 REFRESH, EXPIRE, GLARE, TRANSFER, CHANGE = "refresh", "expire", "glare", "transfer", "change"
+_REFRESH_AGAIN = (5.0, 10.0)  # seconds
 TIMERS = (REFRESH, EXPIRE, GLARE, TRANSFER, CHANGE, "cancel", "accepted", "reliable", "ringing")
 
 
@@ -197,6 +198,7 @@ def _undo_change(stack: Stack, call: Call, code: int, phrase: str) -> None:
     if asked is not None:
         call.media.local = replace(call.media.local, direction=call.direction_before)
         stack.report(MediaChangeRefused(call.handle, code, phrase))
+    _refresh_again(stack, call)
 
 
 def _change_answered(stack: Stack, call: Call, response: Response) -> None:
@@ -319,9 +321,18 @@ def _refreshed(stack: Stack, call: Call, response: Response) -> None:
         if call.dialog is not None:
             call.dialog.refresh_target(response)
         start_session_timer(stack, call, _agreed_timer(response, call.timer))
-    elif not _ends_dialog(stack, call, response) and response.status in (405, 501):
-        call.peer_allows -= {"UPDATE"}
-        refresh_session(stack, call)
+    elif not _ends_dialog(stack, call, response):
+        if response.status in (405, 501):
+            call.peer_allows -= {"UPDATE"}
+            refresh_session(stack, call)
+        else:
+            _refresh_again(stack, call)
+
+
+def _refresh_again(stack: Stack, call: Call) -> None:
+    """A refusal, as in a glare, does not end the session (RFC 3311 section 5.1): there is time for another try before it expires."""
+    if call.phase is Phase.CONFIRMED and call.timer is not None and call.timer.ours:
+        stack.set_timer(("call", call.handle, REFRESH), stack.ids.between(*_REFRESH_AGAIN))
 
 
 # -- the end -------------------------------------------------------------------------------------------------------------------

@@ -78,12 +78,14 @@ class Rejected:
     Attributes:
         code: 408 also when nobody answered, 503 also when nothing could be sent.
         headers: of the response; empty if there was none.
+        credentials_refused: our user name or password was not taken.
     """
 
     call: int
     code: int
     phrase: str
     headers: Headers = field(default_factory=Headers)
+    credentials_refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ Source: RFC 3264; RFC 6337 sections 3 and 5.3; RFC 3551 and RFC 4733 (payload ty
 from __future__ import annotations
 
 import base64
+import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -22,6 +23,7 @@ from .sdp import Attribute, Crypto, Direction, MediaDescription, RtpMap, Session
 SUITE = "AES_CM_128_HMAC_SHA1_80"
 _KEY_OCTETS = 30  # 128 bits of key and 112 of salt (RFC 4568 section 6.2)
 _NOWHERE = frozenset({"0.0.0.0", "::"})
+_NO_WAY = "the {} wants media at an address that is not an IP address of our kind"
 _PLAIN, _SECURE = frozenset({"RTP/AVP", "RTP/AVPF"}), frozenset({"RTP/SAVP", "RTP/SAVPF"})
 
 
@@ -97,12 +99,14 @@ class NegotiatedMedia:
         codec: name from `CODECS`.
         clock_rate: of its RTP timestamps.
         send_payload_type, receive_payload_type: of its packets; they may differ.
+        also_received: further payload types that the peer may use, each with its codec.
         dtmf_send_type, dtmf_receive_type: payload types of RFC 4733 events; None: the peer takes none, or sends none.
         dtmf_clock_rate: of the events' timestamps.
         comfort_noise: the peer may send payload type 13.
         ptime: milliseconds a packet that the peer wants to receive.
         send_key, receive_key: SRTP master key and salt, 30 octets each; None: not encrypted.
         parameters: the peer's format parameters of the codec.
+        round: counts the peer's descriptions; a repeated one has the same `o=` (RFC 3264 section 8).
     """
 
     address: str
@@ -122,6 +126,8 @@ class NegotiatedMedia:
     send_key: bytes | None = None
     receive_key: bytes | None = None
     parameters: str = ""
+    also_received: tuple[tuple[int, str], ...] = ()
+    round: int = 0
 
 
 def peer_holds(session: SessionDescription, media: MediaDescription) -> bool:
@@ -155,6 +161,7 @@ class MediaSession:
         self._key = random_bytes(_KEY_OCTETS)
         self._lines: tuple[MediaDescription, ...] = ()
         self._types: dict[str, int] = {}
+        self._round, self._peer_origin = 0, ""
 
     # -- our offer ---------------------------------------------------------------------------------------------------------
 
@@ -189,12 +196,11 @@ class MediaSession:
         codec = self._choose(answered, own_order=False)
         if codec is None:
             raise MediaNotAcceptable("the answer has no codec of the offer")
-        mine = next((t for t in offered.payload_types if _names(t, codec)), None)
-        receive = mine.payload_type if mine else codec.payload_type
+        if not self._reaches(session.address_of(answered)):
+            raise MediaNotAcceptable(_NO_WAY.format("answer"))
         self._remember(offered)
-        self.negotiated = self._agree(
-            session, answered, codec, receive, self._answered_crypto(offered, answered)
-        )
+        keys = self._answered_crypto(offered, answered)
+        self.negotiated = self._agree(session, answered, codec, offered, keys)
         return self.negotiated
 
     def abandon_offer(self) -> None:
@@ -221,7 +227,7 @@ class MediaSession:
         self._lines = tuple(line if i == index else _refused(m) for i, m in enumerate(session.media))
         body = self._describe(list(self._lines))
         keys = (self._key, _key_of(crypto)) if crypto else None
-        self.negotiated = self._agree(session, media, codec_map, codec_map.payload_type, keys)
+        self.negotiated = self._agree(session, media, codec_map, line, keys)
         return body, self.negotiated
 
     def can_answer(self, session: SessionDescription) -> bool:
@@ -240,6 +246,8 @@ class MediaSession:
             crypto = next((c for c in media.cryptos if _usable(c)), None)
             encrypts = crypto is not None and self.local.srtp is not Srtp.OFF
             if codec is None or (media.protocol in _SECURE and not encrypts):
+                continue
+            if not self._reaches(session.address_of(media)):
                 continue
             if media.protocol not in _PLAIN | _SECURE or (self.local.srtp is Srtp.REQUIRED and not encrypts):
                 continue
@@ -265,9 +273,21 @@ class MediaSession:
             return "the offer has no audio"
         if not any(self._choose(media, own_order=False) for media in audio):
             return f"the offer has none of the codecs {', '.join(self.local.codecs)}"
+        if not any(self._reaches(session.address_of(media)) for media in audio):
+            return _NO_WAY.format("offer")
         if self.local.srtp is Srtp.REQUIRED:
             return f"the offer is not encrypted with {SUITE}, which this trunk requires"
         return "the offer is encrypted in a way that this trunk does not use"
+
+    def _reaches(self, address: str) -> bool:
+        """Whether our socket can send there. Names are not looked up: the audio of all calls would wait for it."""
+        if address in _NOWHERE:
+            return True
+        try:
+            there, here = ipaddress.ip_address(address), ipaddress.ip_address(self.local.address)
+        except ValueError:
+            return False
+        return there.version == here.version and not there.is_multicast
 
     def _own_direction(self, theirs: Direction) -> Direction:
         mirrored, wanted = theirs.mirrored, self.local.direction
@@ -339,16 +359,16 @@ class MediaSession:
         session: SessionDescription,
         media: MediaDescription,
         codec: RtpMap,
-        receive_type: int,
+        ours: MediaDescription,
         keys: tuple[bytes, bytes] | None,
     ) -> NegotiatedMedia:
+        """What follows from the peer's section and `ours`, whose numbers the peer uses (RFC 3264 sections 5.1 and 6.1)."""
         theirs = _peer_direction(session, media)
         event = self._event_type(media, codec.clock_rate)
         event_clock = event.clock_rate if event else 8000
-        send_event = event.payload_type if event else None
-        receive_event = None
-        if event is not None:
-            receive_event = self._types.get(f"EVENT{event_clock}", event.payload_type)
+        receive_type = _number_in(ours, codec)
+        if session.origin != self._peer_origin:
+            self._round, self._peer_origin = self._round + 1, session.origin
         return NegotiatedMedia(
             address=session.address_of(media),
             port=media.port,
@@ -359,14 +379,16 @@ class MediaSession:
             clock_rate=codec.clock_rate,
             send_payload_type=codec.payload_type,
             receive_payload_type=receive_type,
-            dtmf_send_type=send_event,
-            dtmf_receive_type=receive_event,
+            dtmf_send_type=event.payload_type if event else None,
+            dtmf_receive_type=_number_in(ours, event) if event else None,
             dtmf_clock_rate=event_clock,
             comfort_noise=any(t.name == "CN" for t in media.payload_types),
             ptime=media.ptime or self.local.ptime,
             send_key=keys[0] if keys else None,
             receive_key=keys[1] if keys else None,
             parameters=media.format_parameters(codec.payload_type),
+            also_received=_also_received(media, ours, receive_type),
+            round=self._round,
         )
 
     def _answered_crypto(
@@ -413,6 +435,27 @@ class MediaSession:
 def _names(payload: RtpMap, codec: Codec | RtpMap) -> bool:
     channels = payload.channels == codec.channels or payload.name != "OPUS"
     return payload.name == codec.name and payload.clock_rate == codec.clock_rate and channels
+
+
+def _number_in(ours: MediaDescription, payload: RtpMap) -> int:
+    """Under which number our section has what the peer's section has as `payload`."""
+    return next((t.payload_type for t in ours.payload_types if _names(t, payload)), payload.payload_type)
+
+
+def _also_received(
+    theirs: MediaDescription, ours: MediaDescription, chosen: int
+) -> tuple[tuple[int, str], ...]:
+    """The peer may send any codec that both sections have (RFC 3264 section 7); some do it by the numbers of their own."""
+    meant = {t.payload_type: t for t in ours.payload_types}
+    found: dict[int, str] = {}
+    for payload in theirs.payload_types:
+        if payload.name not in CODECS or not any(_names(t, payload) for t in meant.values()):
+            continue
+        for number in (_number_in(ours, payload), payload.payload_type):
+            if number not in meant or _names(meant[number], payload):
+                found[number] = payload.name
+    found.pop(chosen, None)
+    return tuple(sorted(found.items()))
 
 
 def _usable(crypto: Crypto) -> bool:

@@ -145,7 +145,8 @@ def _responded(stack: Stack, call: Call, response: Response) -> None:
     if call.phase is Phase.CALLING and response.status == 422 and _retry_longer(stack, call, response):
         return
     if call.phase is Phase.CALLING:
-        stack.report(Rejected(call.handle, response.status, response.reason, response.headers))
+        refused = response.status in (401, 407) and call.invite is not None and call.invite.has_credentials
+        stack.report(Rejected(call.handle, response.status, response.reason, response.headers, refused))
         finish(stack, call, None)
     elif call.phase is Phase.CANCELLING:
         finish(stack, call, EndCause.LOCAL)

@@ -248,6 +248,11 @@ class ClientRequest:
         self.send()
         return True
 
+    @property
+    def has_credentials(self) -> bool:
+        """Whether it answered a challenge."""
+        return any(name in self.request.headers for name in ("Authorization", "Proxy-Authorization"))
+
     def cancel(self) -> None:
         """Take an INVITE back, as soon as the peer has shown that it has it (RFC 3261 section 9.1)."""
         if self.finished or self.cancelled:

@@ -102,6 +102,11 @@ class Bridge:
         """Whether audio that is sent now would be heard."""
         return self._audio is not None and self.agreed is not None
 
+    @property
+    def expects_audio(self) -> bool:
+        """Whether the far end means to send audio: not on hold, nor if it only listens."""
+        return self.agreed is not None and not self.on_hold and self.agreed.direction.receives
+
     def answered(self) -> None:
         """The call is answered: from now on what the far end says is heard in the room."""
         self._answered = True

@@ -27,10 +27,15 @@ class LegProgress:
 
 @dataclass(frozen=True, slots=True)
 class LegRejected:
-    """A final response, 300 to 699, to our attempt; the leg is over."""
+    """A final response, 300 to 699, to our attempt; the leg is over.
+
+    Attributes:
+        credentials_refused: it says that our user name or password is wrong.
+    """
 
     code: int
     phrase: str = ""
+    credentials_refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,7 @@ class SipLeg:
 
     Attributes:
         statistics: what its audio was like, once it is over.
+        offers_early: the caller left the offer to us and takes it with the ringing (RFC 3262 section 5).
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class SipLeg:
         """Prepare; `handle` is set when the SIP call is known."""
         self.on_event: OnLegEvent | None = None
         self.handle = 0
+        self.offers_early = False
         self.statistics: dict[str, Any] = {}
         self._endpoint = endpoint
         self._media = media
@@ -98,6 +100,11 @@ class SipLeg:
     def over(self) -> bool:
         return self._over.is_set()
 
+    @property
+    def trunk_id(self) -> str:
+        """Empty: a call without a trunk."""
+        return "" if self._trunk is None else self._trunk.id
+
     async def join(self, room: str, number: str, attributes: Mapping[str, str]) -> None:
         """Join the room of the call."""
         await self._bridge.join(room, number, attributes)
@@ -108,7 +115,7 @@ class SipLeg:
         if self.over:
             return
         try:
-            self._endpoint.ring(self.handle)
+            self._endpoint.ring(self.handle, media=self._local if self.offers_early else None)
         except CallStateError:
             return  # the caller was faster
 
@@ -205,8 +212,8 @@ class SipLeg:
                 self._agree(media)
             case sip.Answered():
                 self._answer_came()
-            case sip.Rejected(_, code, phrase):
-                self._end(LegRejected(code, phrase))
+            case sip.Rejected():
+                self._end(LegRejected(event.code, event.phrase, event.credentials_refused))
             case sip.Ended(_, cause, detail):
                 self._ended(cause, detail)
             case sip.DigitReceived(_, digit):
@@ -270,7 +277,7 @@ class SipLeg:
                 self._tell(LegMediaReceived())
             case Silent(_, seconds):
                 late = seconds >= RTP_TIMEOUT and self._media_came and self._answered
-                if late and not self._bridge.on_hold and not self._timed_out:
+                if late and self._bridge.expects_audio and not self._timed_out:
                     self._timed_out = True
                     self._tell(LegRtpTimedOut())
 

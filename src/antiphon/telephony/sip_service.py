@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import re
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
@@ -37,6 +38,7 @@ logger = logging.getLogger(__name__)
 OnIncoming = Callable[[IncomingCall], Awaitable[None]]
 LOOK_UP_DEADLINE = 5.0
 RETRY_AFTER = "5"
+_LONGEST_REST = 3600.0
 _OPEN_TRUNK = "open"
 _ALL_CODECS = ("OPUS", "G722", "PCMA", "PCMU")
 
@@ -130,6 +132,7 @@ class SipService:
         self._legs: dict[int, SipLeg] = {}
         self._registrations: dict[str, tuple[SipTrunk, int]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._resting: dict[str, float] = {}  # trunks that asked to be left alone, and until when
         self._draining = False
 
     @property
@@ -214,6 +217,9 @@ class SipService:
         if self._draining:
             raise AntiphonError("this process is shutting down and places no more calls")
         trunk = read_trunk(request.trunk)
+        rest = self._resting.get(trunk.id, 0.0) - asyncio.get_running_loop().time()
+        if rest > 0:
+            raise AntiphonError(f"the trunk is overloaded (503) and takes no calls for another {rest:.0f} s")
         provider = PROVIDERS[trunk.provider]
         leg, local = await self._open_leg(trunk, inbound=False)
         leg.on_event = on_event
@@ -274,6 +280,7 @@ class SipService:
             self._refuse(call.call, 500, "Server Internal Error")
             return
         leg.handle = call.call
+        leg.offers_early = call.offer is None and "100rel" in call.headers.tokens("Require")
         if call.call not in self._running.user_agent.calls:
             await leg.aclose()  # the caller gave up meanwhile
             return
@@ -360,9 +367,19 @@ class SipService:
                 if leg is None:
                     return
                 leg.sip_event(event)
+                if isinstance(event, sip.Rejected) and event.code == 503:
+                    self._rest(leg.trunk_id, event.headers.get("Retry-After") or "")
                 if isinstance(event, sip.Ended | sip.Rejected):
                     del self._legs[event.call]
                     self._spawn(leg.aclose())
+
+    def _rest(self, trunk_id: str, retry_after: str) -> None:
+        """A trunk is overloaded and says for how long: until then it gets no other call (RFC 3261 section 21.5.4)."""
+        seconds = re.match(r"\d{1,9}", retry_after)
+        if seconds and trunk_id:
+            rest = min(float(seconds[0]), _LONGEST_REST)
+            self._resting[trunk_id] = asyncio.get_running_loop().time() + rest
+            logger.warning("trunk %s is overloaded: no calls to it for %.0f s", trunk_id, rest)
 
     def _update_registrations(self) -> None:
         wanted = {trunk.id: trunk for trunk in self._trunks.values() if trunk.registration}

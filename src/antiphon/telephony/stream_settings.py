@@ -22,11 +22,14 @@ def stream_settings(media: NegotiatedMedia, media_networks: Sequence[str] = ()) 
         ConfigurationError: a codec that this version has not.
     """
     codec = replace(codec_named(media.codec), payload_type=media.receive_payload_type)
+    others = {number: replace(codec_named(name), payload_type=number) for number, name in media.also_received}
     received = media.dtmf_receive_type
     return StreamSettings(
         codec=codec,
         payload_type=media.send_payload_type,
-        receive={media.receive_payload_type: codec},
+        # Timestamps of another clock would be another stream.
+        receive={number: one for number, one in others.items() if one.clock_rate == codec.clock_rate}
+        | {media.receive_payload_type: codec},
         dtmf_send=media.dtmf_send_type,
         dtmf_receive=frozenset() if received is None else frozenset({received}),
         dtmf_clock=media.dtmf_clock_rate,
@@ -37,4 +40,5 @@ def stream_settings(media: NegotiatedMedia, media_networks: Sequence[str] = ()) 
         send_key=None if media.send_key is None else SrtpKey(SUITES[0], media.send_key),
         receive_key=None if media.receive_key is None else SrtpKey(SUITES[0], media.receive_key),
         media_networks=tuple(media_networks),
+        round=media.round,
     )
