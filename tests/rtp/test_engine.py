@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -217,3 +218,32 @@ def test_the_engine_goes_before_others_where_it_may(run_clean: Any) -> None:
         await process.aclose()
 
     run_clean(main())
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("setpriv") is None, reason="needs root and setpriv, to give a right up"
+)
+def test_an_engine_that_may_not_go_first_works_and_it_is_said_once() -> None:
+    program = f"""
+import asyncio, logging
+from antiphon.rtp.media_process import MediaProcess
+from antiphon.rtp.port_pool import PortPool
+
+async def main():
+    logging.basicConfig(level=logging.INFO)
+    ports = PortPool(41620, 41640, quarantine=0.0)
+    for _ in range(2):
+        process = MediaProcess(ports)
+        await process.start()
+        call = await process.open_call("{HOST}")
+        await call.aclose()
+        await process.aclose()
+
+asyncio.run(main())
+"""
+    without = ("setpriv", "--bounding-set=-sys_nice", "--inh-caps=-sys_nice", "prlimit", "--rtprio=0")
+    ran = subprocess.run(
+        [*without, sys.executable, "-c", program], capture_output=True, text=True, timeout=30
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr.count("CAP_SYS_NICE") == 1

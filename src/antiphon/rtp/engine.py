@@ -10,7 +10,6 @@ Run as `python -m antiphon.rtp.engine FD`, where FD is a connected socket to the
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import os
 import select
@@ -40,6 +39,7 @@ from .engine_messages import (
     Pacing,
     Press,
     Silent,
+    Started,
     Stop,
     pack,
     pack_audio,
@@ -88,7 +88,7 @@ class EngineCall:
 class MediaEngine:
     """Runs until told to stop or until its owner is gone."""
 
-    def __init__(self, owner: socket.socket) -> None:
+    def __init__(self, owner: socket.socket, *, goes_first: bool = False) -> None:
         owner.setblocking(False)
         self._owner = owner
         self._reader = MessageReader()
@@ -100,6 +100,7 @@ class MediaEngine:
         self._running = True
         self._lateness: list[float] = []
         self._slot = 0
+        self._tell(Started(goes_first))
 
     def run(self) -> None:
         """The loop."""
@@ -388,24 +389,27 @@ def _bind(host: str, port: int) -> socket.socket:
     return bound
 
 
-def _go_first() -> None:
-    """Be scheduled before others, where this process has the right to (root, or CAP_SYS_NICE).
+def _go_first() -> bool:
+    """Be scheduled before others, where this process has the right to (root, CAP_SYS_NICE or RLIMIT_RTPRIO); returns whether it is.
 
     It works for a moment of each 20 ms and must have that moment when it is due, whatever else the machine computes. The kernel
     leaves a twentieth of each second to others, whatever this process does.
     """
-    with contextlib.suppress(OSError):
+    try:
         os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+    except OSError:
+        return False
+    return True
 
 
 def main() -> None:
     """Run an engine on the socket whose number is the first argument."""
     owner = socket.socket(fileno=int(sys.argv[1]))
-    _go_first()
+    goes_first = _go_first()
     # What is loaded stays; a collection in the middle of a tick would make packets late.
     gc.collect()
     gc.freeze()
-    MediaEngine(owner).run()
+    MediaEngine(owner, goes_first=goes_first).run()
 
 
 if __name__ == "__main__":

@@ -56,6 +56,13 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class Started:
+    """The engine runs; whether before others, as `goes_first` says."""
+
+    goes_first: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     """The ports are bound; or not, and `error` says why."""
 
@@ -113,7 +120,7 @@ class Pacing:
 
 
 Command = Open | Configure | Press | Close | Stop
-Event = Opened | Failed | FirstPacket | Key | Silent | Closed | Pacing
+Event = Started | Opened | Failed | FirstPacket | Key | Silent | Closed | Pacing
 
 
 def pack(message: Command | Event) -> bytes:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import logging
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -26,6 +28,7 @@ from .engine_messages import (
     Opened,
     Pacing,
     Press,
+    Started,
     Stop,
     pack,
     pack_audio,
@@ -132,6 +135,8 @@ class MediaProcess(asyncio.Protocol):
         Raises:
             MediaFailed: it cannot be started.
         """
+        if not hasattr(select, "epoll"):
+            raise MediaFailed("telephone calls need Linux: this system has no epoll")
         ours, theirs = socket.socketpair()
         try:
             self._process = await asyncio.create_subprocess_exec(
@@ -265,6 +270,9 @@ class MediaProcess(asyncio.Protocol):
                     closed.set_result(statistics)
             case Pacing():
                 self.pacing = event
+            case Started(goes_first):
+                if not goes_first:
+                    _say_that_it_must_wait()
             case _:
                 call = self._calls.get(event.call)
                 if call is not None and call.on_event is not None:
@@ -278,3 +286,12 @@ class MediaProcess(asyncio.Protocol):
         frames, self._frames = self._frames, []
         if self._transport is not None and not self._gone:
             self._transport.write(pack_audio(frames))
+
+
+@functools.cache
+def _say_that_it_must_wait() -> None:
+    """Once, however many engines there are."""
+    logger.info(
+        "the media engine may not go before other processes, so audio can stutter while this machine is busy; "
+        "allow it with CAP_SYS_NICE, or a limit for real-time priority (RLIMIT_RTPRIO) of 1"
+    )

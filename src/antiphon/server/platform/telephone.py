@@ -11,6 +11,7 @@ from ...calls.call_host import CallHost
 from ...calls.inbound import InboundOptions, InboundRouter
 from ...models.errors import AntiphonError
 from ...rooms.local import LocalRooms
+from ...rtp.media_process import MediaFailed
 from ...store import Store, StoreError
 from ...telephony import Dialler, DialRequest, IncomingCall, Leg, OnLegEvent
 from ...telephony.loopback import LoopbackDialler
@@ -105,7 +106,7 @@ class Telephone:
         sip = SipService(self._options, self._rooms, self._take, tick=self._rooms.tick)
         try:
             await sip.start()
-        except SipStartError as error:
+        except (SipStartError, MediaFailed) as error:
             if not self._settings.optional:
                 raise
             logger.warning("telephones cannot call: %s", error)
