@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from antiphon.plugins.turn_detector.text import MAX_TURN, NOTHING, PAD, TURN, Pieces
 
 from .cuts import Step, Turn, balanced, steps
+from .services import dialogue
 from .speech import disturbed, spelled
 
-SPELLED = 0.04  # spelled turns for each turn of the file
+SPELLED, ELSEWHERE = 0.04, 0.05  # spelled turns, and turns about other services, for each turn of the file
+_SORTED = 64  # batches whose turns are sorted by length together
 
 
 @dataclass
@@ -26,6 +28,9 @@ class Batch:
     kinds: NDArray[np.int64]  # (B, M)
     cut: NDArray[np.float32]  # (B, T): weight of "goes on after this piece"
     end: NDArray[np.float32]  # (B, T): weight of "finished after this piece"
+    following: NDArray[
+        np.int64
+    ]  # (B, T): the piece that comes next, TURN after a finished turn, -1 where nothing is known
 
 
 @dataclass
@@ -34,6 +39,7 @@ class _Example:
     context: tuple[list[int], list[int]]
     cut: list[float]
     end: list[float]
+    following: list[int]
 
 
 class Examples:
@@ -41,20 +47,21 @@ class Examples:
 
     def __init__(self, turns: Sequence[Turn], whole: frozenset[str], pieces: Pieces) -> None:
         self._pieces = pieces
+        self._whole = whole
         self._steps = [steps(turn.text, whole) for turn in turns]
         self._contexts = [pieces.context(turn.context) for turn in turns]
 
     def __len__(self) -> int:
-        return round(len(self._steps) * (1 + SPELLED))
+        return round(len(self._steps) * (1 + SPELLED + ELSEWHERE))
 
     def epoch(self, seed: int, size: int) -> Iterator[Batch]:
         """All the examples once, in batches of `size` turns."""
         rng = random.Random(seed)
         order = list(range(len(self)))
         rng.shuffle(order)
-        for start in range(0, len(order), 32 * size):
-            found = [self._example(index, rng) for index in order[start : start + 32 * size]]
-            found.sort(key=lambda example: (len(example.turn), len(example.context[0])))
+        for start in range(0, len(order), _SORTED * size):
+            found = [self._example(index, rng) for index in order[start : start + _SORTED * size]]
+            found.sort(key=lambda example: (len(example.turn) // 3, len(example.context[0])))
             groups = [found[k : k + size] for k in range(0, len(found), size)]
             rng.shuffle(groups)
             yield from map(_batch, groups)
@@ -63,9 +70,12 @@ class Examples:
         if index < len(self._steps):
             found = balanced(disturbed(self._steps[index], rng))
             context = self._contexts[index]
-        else:
+        elif index < len(self._steps) * (1 + SPELLED):
             turn, found = spelled(rng)
-            found = balanced(found)
+            found, context = balanced(found), self._pieces.context(turn.context)
+        else:
+            turn = dialogue(rng)
+            found = balanced(disturbed(steps(turn.text, self._whole), rng))
             context = self._pieces.context(turn.context)
         return self._encoded(found, context)
 
@@ -82,7 +92,8 @@ class Examples:
                 [0.0, *cut[1 - MAX_TURN :]],
                 [0.0, *end[1 - MAX_TURN :]],
             )
-        return _Example(ids, context, cut, end)
+        following = [*ids[1:], TURN if end[-1] == 1 else -1]
+        return _Example(ids, context, cut, end, following)
 
 
 def _batch(examples: list[_Example]) -> Batch:
@@ -92,6 +103,7 @@ def _batch(examples: list[_Example]) -> Batch:
         padded([e.context[1] for e in examples], NOTHING),
         padded([e.cut for e in examples], 0.0).astype(np.float32),
         padded([e.end for e in examples], 0.0).astype(np.float32),
+        padded([e.following for e in examples], -1),
     )
 
 

@@ -1,4 +1,4 @@
-"""Trains the network, with a log, a curve and checkpoints that a stopped run leaves behind."""
+"""Trains the network, with a log, a curve and checkpoints from which a stopped run goes on."""
 
 from __future__ import annotations
 
@@ -6,153 +6,230 @@ import copy
 import json
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, softplus
 
 from antiphon.plugins.turn_detector.text import Pieces
 from bench.turn_detector.cases import Case
 from bench.turn_detector.metrics import area_under_curve, held_at
 
 from .batches import Batch, Examples, padded
-from .network import TurnNetwork
+from .network import Shape, TurnNetwork
 
-_AVERAGE = 0.998  # of the weights, from step to step
+_LONGEST_STEP = (
+    3.0  # seconds; what a step takes beyond it the process was stopped, and does not count as training
+)
 
 
 @dataclass(frozen=True)
 class Plan:
     """How long and how fast to learn."""
 
-    epochs: int = 8
-    minutes: float = math.inf  # ends, annealed, after so much time though epochs are left
-    batch: int = 256
-    rate: float = 1.5e-3
-    vector_rate: float = 0.3  # of the vectors of pieces, as a share of `rate`
-    warm_up: float = 0.04
+    epochs: int = 4
+    minutes: float = math.inf  # of training; ends, annealed, after so many though epochs are left
+    batch: int = 128
+    rate: float = 4e-4
+    rate_below: float = 0.9  # of a layer, as a share of the one above
+    vector_rate: float = 0.4  # of the vectors of pieces, as a share of `rate`
+    warm_up: float = 0.05
+    average: float = 0.998  # how much of the averaged weights each step keeps
+    guess: float = 0.1  # weight of predicting the next piece
+    taught: float = 0.6  # share of the loss that follows the teachers, where there are any
     seed: int = 1
-    half: bool = True  # bfloat16 where that is exact enough
 
 
 class Learning:
     """One run."""
 
-    def __init__(self, network: TurnNetwork, plan: Plan, folder: Path) -> None:
+    def __init__(
+        self, network: TurnNetwork, plan: Plan, folder: Path, teachers: Sequence[TurnNetwork] = ()
+    ) -> None:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        network.to(self._device)
-        self.network = network
+        self.network = network.to(self._device)  # in float32; a copy in bfloat16 does the work
         self.average = copy.deepcopy(network).eval()
+        self._quick = halved(network)
+        self._teachers = [halved(teacher.to(self._device)).eval() for teacher in teachers]
         self._plan = plan
         self._folder = folder
-        vectors = [network.vectors.weight]
-        rest = [p for name, p in network.named_parameters() if name != "vectors.weight"]
         self._optimiser = torch.optim.AdamW(
-            [
-                {"params": rest, "scale": 1.0, "weight_decay": 0.02},
-                {"params": vectors, "scale": plan.vector_rate, "weight_decay": 0.0},
-            ],
-            lr=plan.rate,
-            betas=(0.9, 0.98),
+            _groups(network, plan), lr=plan.rate, betas=(0.9, 0.98), fused=True
         )
+        self._step_number, self._seconds = 0, 0.0
 
     def run(self, examples: Examples, pieces: Pieces, validation: dict[str, list[Case]]) -> None:
-        """Learn; after each epoch, and each 10 minutes, measure and keep the average of the weights."""
+        """Learn, or go on where the folder's checkpoint ends; measure and keep the weights after each epoch, and between."""
         plan = self._plan
-        began = measured = time.monotonic()
-        total = plan.epochs * math.ceil(len(examples) / plan.batch)
-        step, losses = 0, []
-        for epoch in range(plan.epochs):
-            for batch in examples.epoch(plan.seed * 1000 + epoch, plan.batch):
-                minutes = (time.monotonic() - began) / 60
-                done = max(step / total, minutes / plan.minutes)
+        per_epoch = math.ceil(len(examples) / plan.batch)
+        total, losses, saved = plan.epochs * per_epoch, [], 0.0
+        first, skip = divmod(self._resume(), per_epoch)
+        done = 0.0
+        for epoch in range(first, plan.epochs):
+            for number, batch in enumerate(examples.epoch(plan.seed * 1000 + epoch, plan.batch)):
+                if epoch == first and number < skip:
+                    continue
+                began = time.monotonic()
+                done = max(self._step_number / total, self._seconds / 60 / plan.minutes)
                 if done >= 1:
                     break
-                losses.append(self._step(batch, done, step))
-                step += 1
-                if step % 50 == 0:
-                    self._log(
-                        step=step,
-                        epoch=epoch,
-                        minutes=round(minutes, 2),
-                        done=round(done, 3),
-                        loss=float(np.mean(losses[-50:])),
-                    )
-                if time.monotonic() - measured > 600:
-                    measured = time.monotonic()
-                    self._measure(step, pieces, validation)
-            self._measure(step, pieces, validation)
+                losses.append(self._step(batch, done))
+                self._step_number += 1
+                self._seconds += min(time.monotonic() - began, _LONGEST_STEP)
+                if self._step_number % 50 == 0:
+                    self._log(epoch=epoch, done=round(done, 3), loss=float(np.mean(losses[-50:])))
+                if self._seconds - saved > 240:
+                    saved = self._seconds
+                    self._save()
+            self._measure(pieces, validation)
+            self._save()
             if done >= 1:
                 break
 
-    def _step(self, batch: Batch, done: float, step: int) -> float:
+    def _step(self, batch: Batch, done: float) -> float:
         plan = self._plan
-        rate = (
-            plan.rate
-            * min(1, (done + 1e-3) / plan.warm_up)
-            * (0.02 + 0.98 * (1 + math.cos(math.pi * done)) / 2)
-        )
+        share = min(1, (done + 1e-3) / plan.warm_up) * (0.02 + 0.98 * (1 + math.cos(math.pi * done)) / 2)
         for group in self._optimiser.param_groups:
-            group["lr"] = rate * group["scale"]
-        self.network.train()
-        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=plan.half):
-            logits = self.network(*map(self._tensor, (batch.turns, batch.context, batch.kinds)))
-        loss = _loss(logits.float(), self._tensor(batch.cut), self._tensor(batch.end))
-        self._optimiser.zero_grad()
+            group["lr"] = plan.rate * share * group["scale"]
+        self._quick.train()
+        given = [self._tensor(array) for array in (batch.turns, batch.context, batch.kinds)]
+        logits, states = self._quick(*given)
+        cut, end = self._tensor(batch.cut), self._tensor(batch.end)
+        loss = _loss(logits, cut, end)
+        if self._teachers:
+            with torch.no_grad():
+                target = torch.stack([teacher(*given)[0].sigmoid() for teacher in self._teachers]).mean(dim=0)
+            weight = cut + end
+            loss = (1 - plan.taught) * loss + plan.taught * _loss(
+                logits, weight * (1 - target), weight * target
+            )
+        reported = loss.item()
+        loss = loss + plan.guess * self._guess_loss(states, self._tensor(batch.following))
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        self._optimiser.step()
-        keep = min(_AVERAGE, (step + 1) / (step + 10))
+        self._move()
+        return reported
+
+    def _guess_loss(self, states: Tensor, following: Tensor) -> Tensor:
+        known = (following >= 0) & (following < self.network.shape.guesses)
+        return cross_entropy(self._quick.guess(states[known]), following[known]).float()
+
+    def _move(self) -> None:
+        """Take the gradients of the quick copy, move the weights, and give them back to it."""
         with torch.no_grad():
-            for mean, now in zip(self.average.parameters(), self.network.parameters(), strict=True):
-                mean.lerp_(now, 1 - keep)
-        return loss.item()
+            for exact, quick in zip(self.network.parameters(), self._quick.parameters(), strict=True):
+                exact.grad = None if quick.grad is None else quick.grad.float()
+                quick.grad = None
+            nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+            self._optimiser.step()
+            keep = min(self._plan.average, (self._step_number + 1) / (self._step_number + 10))
+            for mean, exact, quick in zip(
+                self.average.parameters(), self.network.parameters(), self._quick.parameters(), strict=True
+            ):
+                mean.lerp_(exact, 1 - keep)
+                quick.copy_(exact)
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(self._device)
 
-    def _measure(self, step: int, pieces: Pieces, validation: dict[str, list[Case]]) -> None:
+    def _measure(self, pieces: Pieces, validation: dict[str, list[Case]]) -> None:
         found: dict[str, float] = {}
+        quick = halved(self.average).eval()
         for name, cases in validation.items():
-            scores = torch_scores(self.average, pieces, cases)
+            scores = torch_scores(quick, pieces, cases)
             labels = np.array([case.label for case in cases])
-            found[f"{name}_held"] = round(held_at(scores, labels).held, 4)
+            structured = np.array([case.structured for case in cases])
+            point = held_at(scores, labels)
+            found[f"{name}_held"] = round(point.held, 4)
+            found[f"{name}_structured"] = round(
+                float((scores[structured & (labels == 0)] < point.threshold).mean()), 4
+            )
             found[f"{name}_auc"] = round(area_under_curve(scores, labels), 4)
-        self._log(step=step, **found)
-        torch.save(
-            {"shape": asdict(self.network.shape), "weights": self.average.state_dict()},
-            self._folder / "checkpoint.pt",
-        )
+        self._log(**found)
+
+    def _save(self) -> None:
+        state = {
+            "shape": asdict(self.network.shape),
+            "weights": self.average.state_dict(),
+            "network": self.network.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+            "step": self._step_number,
+            "seconds": self._seconds,
+        }
+        unfinished = self._folder / "checkpoint.unfinished"
+        torch.save(state, unfinished)
+        unfinished.replace(self._folder / "checkpoint.pt")
+
+    def _resume(self) -> int:
+        """Take up the folder's checkpoint, if it has one; gives the number of steps done."""
+        path = self._folder / "checkpoint.pt"
+        if not path.is_file():
+            return 0
+        state = torch.load(path, map_location=self._device)
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["weights"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self._step_number, self._seconds = state["step"], state["seconds"]
+        self._quick.load_state_dict(self.network.state_dict())
+        return self._step_number
 
     def _log(self, **entry: float) -> None:
-        line = json.dumps(entry)
+        line = json.dumps({"step": self._step_number, "minutes": round(self._seconds / 60, 2), **entry})
         print(line, flush=True)
         with (self._folder / "log.jsonl").open("a", encoding="utf-8") as log:
             log.write(line + "\n")
 
 
+def load_average(path: Path) -> TurnNetwork:
+    """The averaged weights of a checkpoint, as a network."""
+    state = torch.load(path, map_location="cpu")
+    network = TurnNetwork(Shape(**state["shape"]))
+    network.load_state_dict(state["weights"])
+    return network.eval()
+
+
+def halved(network: TurnNetwork) -> TurnNetwork:
+    """A copy in bfloat16 but for the last step, so that logits keep their precision."""
+    quick = copy.deepcopy(network).bfloat16()
+    quick.verdict.float()
+    return quick
+
+
+def _groups(network: TurnNetwork, plan: Plan) -> list[dict[str, object]]:
+    """Parameters by how fast they learn: what lies lower is more general, and learns slower."""
+    groups: list[dict[str, object]] = []
+    for name, parameter in network.named_parameters():
+        depth = len(network.layers) - 1 - int(name.split(".")[1]) if name.startswith("layers.") else 0
+        if name.startswith(("vectors", "place", "kind", "norm")):
+            scale = plan.vector_rate
+        else:
+            scale = plan.rate_below**depth
+        matrix = parameter.ndim == 2 and not name.startswith(("vectors", "place", "kind"))
+        groups.append({"params": [parameter], "scale": scale, "weight_decay": 0.02 if matrix else 0.0})
+    return groups
+
+
 def _loss(logits: Tensor, cut: Tensor, end: Tensor) -> Tensor:
     """Cross entropy over all weighted places, per turn."""
-    loss = cut * torch.nn.functional.softplus(logits) + end * torch.nn.functional.softplus(-logits)
-    return loss.sum() / len(logits)
+    return (cut * softplus(logits) + end * softplus(-logits)).sum() / len(logits)
 
 
 @torch.no_grad()
-def torch_scores(network: TurnNetwork, pieces: Pieces, cases: list[Case]) -> np.ndarray:
-    """The logit of each case, in float32."""
+def torch_scores(network: TurnNetwork, pieces: Pieces, cases: Sequence[Case]) -> np.ndarray:
+    """The logit of each case."""
     network.eval()
+    device = network.verdict.weight.device
     turns = [pieces.turn(case.text) for case in cases]
     contexts = [pieces.context(case.context) for case in cases]
-    order = sorted(range(len(cases)), key=lambda k: len(turns[k]))
+    order = sorted(range(len(cases)), key=lambda k: (len(turns[k]), len(contexts[k][0])))
     scores = np.zeros(len(cases))
-    for start in range(0, len(order), 256):
-        group = order[start : start + 256]
+    for start in range(0, len(order), 128):
+        group = order[start : start + 128]
         rows = ([turns[k] for k in group], [contexts[k][0] for k in group], [contexts[k][1] for k in group])
-        logits = network(
-            *(torch.from_numpy(padded(found, 0)).to(network.place.weight.device) for found in rows)
-        )
-        last = torch.tensor([len(turns[k]) - 1 for k in group], device=logits.device)
-        scores[group] = logits[torch.arange(len(group), device=logits.device), last].float().cpu().numpy()
+        last = torch.tensor([len(turns[k]) - 1 for k in group], device=device)
+        logits = network.at(*(torch.from_numpy(padded(found, 0)).to(device) for found in rows), last)
+        scores[group] = logits.float().cpu().numpy()
     return scores

@@ -8,6 +8,11 @@ from .cuts import Step, Turn
 
 _FILLERS = ("um", "uh", "er", "well", "like", "so", "you know", "let me see", "i mean")
 _DANGLING = ("and", "um", "uh", "so", "but", "or", "and also", "because", "and then", "with", "and um")
+_GROUPS: dict[str, tuple[tuple[int, ...], ...]] = {
+    "phone": ((3, 3, 4), (3, 3, 4), (3, 3, 2, 2), (1, 3, 3, 4), (3, 4)),
+    "card": ((4, 4, 4, 4), (4, 4, 4, 4), (4, 6, 5)),
+    "order": ((2, 2, 2, 2), (5,), (4, 4), (3, 3), (3, 3, 3), (6,)),
+}
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _HOSTS = ("gmail dot com", "yahoo dot com", "outlook dot com", "example dot org", "mail dot net")
 _WORDS = {
@@ -20,17 +25,33 @@ _WORDS = {
 _NAMES, _SURNAMES, _STREETS, _ITEMS, _MONTHS = (text.split() for text in _WORDS.values())
 _LEADS = {
     "email": ("my email is", "it's", "sure it's", "the email address is", "yes that would be", ""),
-    "number": ("my number is", "it's", "sure it's", "the number is", "yeah it is", "okay that's", ""),
+    "phone": ("my number is", "it's", "sure it's", "the number is", "yeah it is", "you can reach me at", ""),
+    "card": ("my card number is", "it's", "sure it's", "the number is", "okay that's", "yes one moment", ""),
+    "order": (
+        "my number is",
+        "it's",
+        "sure it's",
+        "the number is",
+        "i think it was",
+        "the order number is",
+        "",
+    ),
     "date": ("i was born on", "it's", "on", "my date of birth is", "let's say", ""),
     "address": ("i live at", "my address is", "it's", "please send it to", ""),
     "list": ("i need", "please add", "i'd like to order", "can i get", "put", ""),
 }
 _QUESTIONS = {
     "email": ("What is your email address?", "Which email should I send the confirmation to?"),
-    "number": (
+    "phone": (
         "What is your phone number?",
-        "Could you give me the card number?",
+        "What number can we reach you at?",
+        "May I have your phone number?",
+    ),
+    "card": ("Could you give me the card number?", "What is your credit card number?"),
+    "order": (
         "What is the order number?",
+        "What is your account number?",
+        "Could I have your booking reference?",
     ),
     "date": ("What is your date of birth?", "On which day would you like to come?"),
     "address": ("What is your address?", "Where should we deliver it?"),
@@ -60,7 +81,10 @@ def disturbed(steps: list[Step], rng: random.Random) -> list[Step]:
 def spelled(rng: random.Random) -> tuple[Turn, list[Step]]:
     """A turn that gives an e-mail address, a number, a date, an address or a list, as people say them."""
     kind = rng.choice(tuple(_LEADS))
-    body = {"email": _email, "number": _number, "date": _date, "address": _address, "list": _list}[kind](rng)
+    if kind in _GROUPS:
+        body = _number(rng, _GROUPS[kind])
+    else:
+        body = {"email": _email, "date": _date, "address": _address, "list": _list}[kind](rng)
     lead = rng.choice(_LEADS[kind]).split()
     found = [Step((word,), cut=3.0) for word in lead] + [Step(part, cut=2.0) for part in body]
     found[-1] = Step(found[-1].words, end=1.0)
@@ -80,8 +104,8 @@ def _email(rng: random.Random) -> list[tuple[str, ...]]:
     return [*parts, ("at",), tuple(rng.choice(_HOSTS).split())]
 
 
-def _number(rng: random.Random) -> list[tuple[str, ...]]:
-    groups = rng.choice(((3, 3, 4), (3, 3, 2, 2), (4, 4, 4, 4), (2, 2, 2, 2), (5,), (4, 4), (3, 3)))
+def _number(rng: random.Random, sizes: tuple[tuple[int, ...], ...]) -> list[tuple[str, ...]]:
+    groups = rng.choice(sizes)
     as_figures = rng.random() < 0.5
     parts: list[tuple[str, ...]] = []
     for size in groups:
@@ -109,7 +133,7 @@ def _date(rng: random.Random) -> list[tuple[str, ...]]:
 def _address(rng: random.Random) -> list[tuple[str, ...]]:
     number = str(rng.randrange(1, 2000))
     kind = rng.choice(("street", "avenue", "road", "drive", "lane"))
-    parts: list[tuple[str, ...]] = [tuple(_read(rng, number)), (rng.choice(_STREETS), kind)]
+    parts: list[tuple[str, ...]] = [tuple(_read(rng, number)), (rng.choice(_STREETS),), (kind,)]
     if rng.random() < 0.4:
         parts.append(("apartment", str(rng.randrange(1, 60))))
     if rng.random() < 0.5:

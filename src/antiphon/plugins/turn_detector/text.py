@@ -11,8 +11,8 @@ PAD, UNKNOWN, TURN, CONTEXT = 0, 1, 2, 3  # ids of the pieces that stand for no 
 SPECIAL = ("[pad]", "[unknown]", "[turn]", "[context]")
 
 MAX_TURN = 64  # pieces of the pending turn, the one that begins it included
-MAX_CONTEXT = 48  # pieces of the turns before it, likewise
-LAST_TURN_WORDS, EARLIER_TURN_WORDS = 24, 8
+MAX_CONTEXT = 36  # pieces of the turns before it, likewise
+LAST_TURN_WORDS, EARLIER_TURN_WORDS = 20, 6
 
 # What a piece of the context comes from.
 NOTHING, AGENT_LAST, USER_LAST, AGENT_EARLIER, USER_EARLIER = range(5)
