@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 from collections.abc import Coroutine, Mapping
 from typing import Any
@@ -94,6 +95,8 @@ class SipLeg:
         self._transferring: asyncio.Future[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing: asyncio.Task[None] | None = None
+        # Of the call that it belongs to: what is logged of the leg says which call that is, whatever woke the leg.
+        self._context = contextvars.copy_context()
         media.on_event = self._media_event
 
     @property
@@ -106,7 +109,8 @@ class SipLeg:
         return "" if self._trunk is None else self._trunk.id
 
     async def join(self, room: str, number: str, attributes: Mapping[str, str]) -> None:
-        """Join the room of the call."""
+        """Join the room of the call; what is logged from now on carries the fields of whoever asks."""
+        self._context = contextvars.copy_context()
         await self._bridge.join(room, number, attributes)
         self._tell_when_media_is_ready()
 
@@ -180,7 +184,9 @@ class SipLeg:
 
     async def aclose(self) -> None:
         if self._closing is None:
-            self._closing = asyncio.get_running_loop().create_task(self._close(), name="close a SIP leg")
+            self._closing = asyncio.get_running_loop().create_task(
+                self._close(), name="close a SIP leg", context=self._context.copy()
+            )
         await asyncio.shield(self._closing)
 
     async def _leave(self, code: int, reason: str) -> None:
@@ -205,6 +211,9 @@ class SipLeg:
 
     def sip_event(self, event: sip.SipEvent) -> None:
         """Take what the user agent reports of this call."""
+        self._context.copy().run(self._take, event)
+
+    def _take(self, event: sip.SipEvent) -> None:
         match event:
             case sip.Progress(_, code, _):
                 self._tell(LegProgress(code))
@@ -265,6 +274,9 @@ class SipLeg:
                 self._end(LegEnded(detail))
 
     def _media_event(self, event: MediaEvent | None) -> None:
+        self._context.copy().run(self._take_media, event)
+
+    def _take_media(self, event: MediaEvent | None) -> None:
         match event:
             case None:
                 self._fail("the media engine died")
