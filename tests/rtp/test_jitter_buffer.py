@@ -135,6 +135,19 @@ def test_a_jump_of_the_timestamps_begins_anew() -> None:
     assert buffer.statistics.restarts == 1
 
 
+def test_silence_that_was_not_sent_counts_as_no_loss() -> None:
+    """RFC 3551 section 4.1: the sequence goes on where the timestamps jump."""
+    first = [(n * FRAME, packet(n)) for n in range(20)]
+    jump = 50 * 160
+    second = [
+        ((n + 50) * FRAME, RtpPacket(0, n, 1000 + jump + n * 160, 1, n.to_bytes(4), n == 20))
+        for n in range(20, 40)
+    ]
+    played, buffer = play(first + second, 1.82)
+    assert heard(played) == list(range(40))
+    assert buffer.statistics.concealed == 0
+
+
 def test_packets_of_thirty_milliseconds() -> None:
     buffer = JitterBuffer(8000)
     items = []

@@ -196,6 +196,28 @@ def test_keys_go_by_info_to_who_takes_none_in_rtp(run_clean: Any) -> None:
     run_clean(main())
 
 
+def test_a_telephone_without_a_trunk_is_hung_up_by_itself_alone(run_clean: Any) -> None:
+    """RFC 3261 section 26.1.5: a neighbour in the open network that knows the tags is not the caller."""
+
+    async def main() -> None:
+        async with platform() as ours, telephone() as phone:
+            call = await phone.dial("bank", ours.address)
+            await call.until(sip.Answered)
+            dialog = phone.endpoint.user_agent._stack.calls[call.handle].dialog
+            assert dialog is not None
+            bye = dialog.request("BYE")
+            bye.headers.prepend("Via", "SIP/2.0/UDP 127.0.0.9:9;branch=z9hG4bKspoofed")
+            endpoint = ours.service._running
+            endpoint._datagram(bye.to_bytes(), "127.0.0.9", 9)
+            await asyncio.sleep(0.05)
+            assert ours.service.calls == 1
+            assert ours.agents["room1"].caller("sip.trunkID") is None
+            call.hang_up()
+            await ours.logs["room1"].until(LegEnded)
+
+    run_clean(main())
+
+
 def test_a_callee_that_refuses_ends_the_leg_with_its_code(run_clean: Any) -> None:
     async def main() -> None:
         async with platform() as ours, telephone() as phone:

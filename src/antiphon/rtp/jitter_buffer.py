@@ -106,6 +106,7 @@ class JitterBuffer:
         self._cursor: int | None = None  # the timestamp that is played next
         self._start_at = 0.0
         self._stalled = 0  # ticks played without moving the line
+        self._bridged = 0  # stretches concealed meanwhile
         self._late_in_a_row = 0
         self._too_full = 0
 
@@ -196,7 +197,7 @@ class JitterBuffer:
         self._newest_sequence = first.sequence - 1
         self._newest_end = first.timestamp
         self._last_sequence = None
-        self._stalled = 0
+        self._stalled = self._bridged = 0
         self._late_in_a_row = 0
 
     def _restart(self, first: _Held, now: float) -> None:
@@ -212,12 +213,13 @@ class JitterBuffer:
         gap = held.timestamp - self._cursor
         if gap > 0 and self._follows(held):
             # Nothing was lost: the far end was silent, so this is a beginning, with the whole delay.
+            self.statistics.concealed -= self._bridged
             self._cursor = held.timestamp
             self._start_at = now + self.target - held.length / self.clock_rate
         elif gap > 0:
             # What was concealed meanwhile stands for what was lost.
             self._cursor += min(gap, self._stalled)
-        self._stalled = 0
+        self._stalled = self._bridged = 0
 
     def _stall(self) -> Gap:
         self._stalled += self._step
@@ -227,6 +229,7 @@ class JitterBuffer:
         if self._stalled > self._step * 3:
             return Gap(GapKind.EMPTY, self._step)
         self.statistics.concealed += 1
+        self._bridged += 1
         return Gap(GapKind.LOST, self._step)
 
     def _bridge(self, following: _Held) -> Gap:

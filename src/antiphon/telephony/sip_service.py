@@ -39,7 +39,7 @@ OnIncoming = Callable[[IncomingCall], Awaitable[None]]
 LOOK_UP_DEADLINE = 5.0
 RETRY_AFTER = "5"
 _LONGEST_REST = 3600.0
-_OPEN_TRUNK = "open"
+_NO_TRUNK = ""  # so that only a call's own address may speak for it, not all of its network
 _ALL_CODECS = ("OPUS", "G722", "PCMA", "PCMU")
 
 
@@ -199,7 +199,7 @@ class SipService:
         """
         trunks = [read_trunk(one) for one in documents if one.get("provider", "generic") in SIP_PROVIDERS]
         self._trunks = {trunk.id: trunk for trunk in trunks if trunk.active}
-        sources: dict[str, Sequence[str]] = {_OPEN_TRUNK: self.options.open_to}
+        sources: dict[str, Sequence[str]] = {_NO_TRUNK: self.options.open_to}
         for trunk in self._trunks.values():
             if trunk.transport not in self.options.transports:
                 logger.warning(
