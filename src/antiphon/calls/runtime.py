@@ -37,6 +37,7 @@ from ..voice.controllers import (
     HoldController,
     InputGuard,
     InputGuardOptions,
+    KeysController,
     MaxDurationController,
     MaxDurationOptions,
     SilenceWatchdog,
@@ -127,9 +128,13 @@ class CallRuntime:
         )
         ending = [end_call_tool(assistant.end_call.message)] if assistant.end_call.enabled else []
         self._agent = MeteredAgent(instructions=texts.prompt, tools=[*tools, *ending])
-        self._controllers = _make_controllers(assistant)
+        self._controllers = [*_make_controllers(assistant), KeysController(room=room)]
         self.hold = HoldController(
-            [one for one in self._controllers if isinstance(one, SilenceWatchdog | FillerController)],
+            [
+                one
+                for one in self._controllers
+                if isinstance(one, SilenceWatchdog | FillerController | KeysController)
+            ],
             room=room,
         )
         self._open = False

@@ -1,4 +1,4 @@
-"""What watches over a conversation from outside: hold, silence, late replies, noise, length, background sound.
+"""What watches over a conversation from outside: hold, silence, keys, late replies, noise, length, background sound.
 
 Each attaches to a started session, acts through its public events and methods only, and ends with it.
 """
@@ -10,6 +10,7 @@ from .filler import FillerController, FillerOptions
 from .hang_up import HangUp
 from .hold import HoldController
 from .input_guard import InputGuard, InputGuardOptions
+from .keys import KeysController, KeysOptions
 from .max_duration import MaxDurationController, MaxDurationOptions
 from .silence_watchdog import SilenceWatchdog, SilenceWatchdogOptions
 
@@ -25,6 +26,8 @@ __all__ = [
     "HoldController",
     "InputGuard",
     "InputGuardOptions",
+    "KeysController",
+    "KeysOptions",
     "MaxDurationController",
     "MaxDurationOptions",
     "SilenceWatchdog",
