@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import math
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +18,7 @@ from bench.turn_detector.cases import Case, load
 from . import cuts, pretrained, vocabulary
 from .batches import Examples
 from .export import calibration, describe, export, questions
-from .learning import Learning, Plan, load_average, torch_scores
+from .learning import Learning, Plan, torch_scores
 from .network import Shape, TurnNetwork
 from .split import split
 
@@ -23,28 +26,50 @@ _EXAMPLES = 400  # questions that rounded numbers get their ranges from
 
 
 def main() -> None:
-    """Prepare, learn, export."""
+    """Prepare, learn twice, export."""
     options = _options()
     torch.set_num_threads(options.threads)
-    torch.manual_seed(options.seed)
     options.out.mkdir(parents=True, exist_ok=True)
     files = split(options.data / "train.jsonl.gz", options.out)
-    turns = cuts.read(files["learn"])
-    if options.all:
-        turns += cuts.read(files["unseen"])
-    known = vocabulary.build(turns, pretrained.pieces(), options.pieces)
+    turns = {name: cuts.read(files[name]) for name in ("learn", "unseen")}
+    known = vocabulary.build(turns["learn"], pretrained.pieces(), options.pieces)
     (options.out / "vocabulary.txt").write_text("\n".join(known) + "\n", encoding="utf-8")
-    pieces = Pieces(known)
+    whole = cuts.whole_turns([*turns["learn"], *turns["unseen"]])
+    cases = {name: _clear(load(options.data, files[name]), whole) for name in ("unseen", "seen")}
+
     network = TurnNetwork(Shape(len(known), layers=options.layers))
     pretrained.begin(network, known)
-    plan = Plan(epochs=options.epochs, minutes=options.minutes, seed=options.seed)
-    whole = cuts.whole_turns(turns)
-    validation = {
-        name: _clear(load(options.data, files[name]), whole) for name in ("unseen", "seen")[options.all :]
-    }
-    learning = Learning(network, plan, options.out, [load_average(path) for path in options.teacher])
-    learning.run(Examples(turns, whole, pieces), pieces, validation)
-    _finish(learning.average, known, [case for cases in validation.values() for case in cases], options.out)
+    first = Plan(epochs=options.epochs, minutes=options.minutes, seed=options.seed)
+    teacher = _learn(first, network, Lesson(turns["learn"], whole, cases), known, options.out / "first")
+    second = replace(first, rate=first.rate / 2, seed=options.seed + 1)
+    everything = Lesson([*turns["learn"], *turns["unseen"]], whole, {"seen": cases["seen"]})
+    student = _learn(second, teacher, everything, known, options.out / "second", teacher)
+    _finish(student, known, cases["seen"], options.out)
+
+
+class Lesson(NamedTuple):
+    """What to learn from, and what to measure the result by."""
+
+    turns: list[cuts.Turn]
+    whole: frozenset[str]
+    cases: dict[str, list[Case]]
+
+
+def _learn(
+    plan: Plan,
+    network: TurnNetwork,
+    lesson: Lesson,
+    known: list[str],
+    folder: Path,
+    teacher: TurnNetwork | None = None,
+) -> TurnNetwork:
+    """One round from these weights; gives the average of its weights, at once where the folder has a finished round."""
+    folder.mkdir(exist_ok=True)
+    torch.manual_seed(plan.seed)
+    pieces = Pieces(known)
+    learning = Learning(copy.deepcopy(network), plan, folder, teacher)
+    learning.run(lambda: Examples(lesson.turns, lesson.whole, pieces), pieces, lesson.cases)
+    return learning.average
 
 
 def _clear(cases: list[Case], whole: frozenset[str]) -> list[Case]:
@@ -70,20 +95,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, default=Path("build/turn_detector"), help="model, log and checkpoints"
     )
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=4, help="of each round")
     parser.add_argument(
-        "--minutes", type=float, default=math.inf, help="end after so long, annealed all the same"
+        "--minutes", type=float, default=math.inf, help="end each round after so long, annealed all the same"
     )
     parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--pieces", type=int, default=19_000, help="size of the vocabulary")
-    parser.add_argument("--all", action="store_true", help="learn from the services set aside too")
-    parser.add_argument(
-        "--teacher",
-        type=Path,
-        action="append",
-        default=[],
-        help="checkpoint of an earlier run to learn from; may be repeated",
-    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()

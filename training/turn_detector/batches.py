@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from antiphon.plugins.turn_detector.text import MAX_TURN, NOTHING, PAD, TURN, Pieces
 
-from .cuts import Step, Turn, balanced, steps
+from .cuts import Step, Turn, balanced, steps, weighed
 from .services import dialogue
 from .speech import disturbed, spelled
 
@@ -81,7 +81,7 @@ class Examples:
 
     def _encoded(self, found: list[Step], context: tuple[list[int], list[int]]) -> _Example:
         ids, cut, end = [TURN], [0.0], [0.0]
-        for step in found:
+        for step in weighed(found):
             spoken = [piece for word in step.words for piece in self._pieces.word(word)]
             ids += spoken
             cut += [0.0] * (len(spoken) - 1) + [step.cut]
@@ -92,7 +92,7 @@ class Examples:
                 [0.0, *cut[1 - MAX_TURN :]],
                 [0.0, *end[1 - MAX_TURN :]],
             )
-        following = [*ids[1:], TURN if end[-1] == 1 else -1]
+        following = [*ids[1:], TURN if end[-1] >= 1 else -1]
         return _Example(ids, context, cut, end, following)
 
 

@@ -15,6 +15,9 @@ from bench.turn_detector.cases import Case
 from .network import TurnNetwork
 from .rounding import Feed, round_weights
 
+SOURCES = """Trained on the Schema-Guided Dialogue dataset (Rastogi et al. 2020, CC BY-SA 4.0) and Taskmaster-4 (Byrne and Ganesh 2024,
+CC BY 4.0); begins from all-MiniLM-L6-v2 (Apache-2.0)."""
+
 
 class Verdict(nn.Module):
     """The network as the runtime asks it: one probability a turn."""
@@ -98,7 +101,7 @@ def _trace(verdict: Verdict, path: Path) -> None:
 
 def describe(vocabulary: list[str]) -> dict[str, str]:
     """The metadata of a model file."""
-    return {"vocabulary": "\n".join(vocabulary), "languages": "en"}
+    return {"vocabulary": "\n".join(vocabulary), "languages": "en", "sources": SOURCES}
 
 
 def questions(pieces: Pieces, cases: Sequence[Case]) -> list[Feed]:

@@ -6,7 +6,7 @@ import copy
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,8 +20,9 @@ from bench.turn_detector.cases import Case
 from bench.turn_detector.metrics import area_under_curve, held_at
 
 from .batches import Batch, Examples, padded
-from .network import Shape, TurnNetwork
+from .network import TurnNetwork
 
+_BETWEEN_CHECKPOINTS = 240.0  # seconds of training
 _LONGEST_STEP = (
     3.0  # seconds; what a step takes beyond it the process was stopped, and does not count as training
 )
@@ -40,7 +41,7 @@ class Plan:
     warm_up: float = 0.05
     average: float = 0.998  # how much of the averaged weights each step keeps
     guess: float = 0.1  # weight of predicting the next piece
-    taught: float = 0.6  # share of the loss that follows the teachers, where there are any
+    taught: float = 0.5  # share of the loss that follows the teacher's answers, where there is one
     seed: int = 1
 
 
@@ -48,13 +49,13 @@ class Learning:
     """One run."""
 
     def __init__(
-        self, network: TurnNetwork, plan: Plan, folder: Path, teachers: Sequence[TurnNetwork] = ()
+        self, network: TurnNetwork, plan: Plan, folder: Path, teacher: TurnNetwork | None = None
     ) -> None:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.network = network.to(self._device)  # in float32; a copy in bfloat16 does the work
         self.average = copy.deepcopy(network).eval()
         self._quick = halved(network)
-        self._teachers = [halved(teacher.to(self._device)).eval() for teacher in teachers]
+        self._teacher = None if teacher is None else halved(teacher.to(self._device)).eval()
         self._plan = plan
         self._folder = folder
         self._optimiser = torch.optim.AdamW(
@@ -62,15 +63,19 @@ class Learning:
         )
         self._step_number, self._seconds = 0, 0.0
 
-    def run(self, examples: Examples, pieces: Pieces, validation: dict[str, list[Case]]) -> None:
+    def run(
+        self, examples: Callable[[], Examples], pieces: Pieces, validation: dict[str, list[Case]]
+    ) -> None:
         """Learn, or go on where the folder's checkpoint ends; measure and keep the weights after each epoch, and between."""
-        plan = self._plan
-        per_epoch = math.ceil(len(examples) / plan.batch)
-        total, losses, saved = plan.epochs * per_epoch, [], 0.0
-        first, skip = divmod(self._resume(), per_epoch)
+        if self._resume():
+            return
+        plan, given = self._plan, examples()
+        per_epoch = math.ceil(len(given) / plan.batch)
+        total, losses, saved = plan.epochs * per_epoch, [], self._seconds
+        first, skip = divmod(self._step_number, per_epoch)
         done = 0.0
         for epoch in range(first, plan.epochs):
-            for number, batch in enumerate(examples.epoch(plan.seed * 1000 + epoch, plan.batch)):
+            for number, batch in enumerate(given.epoch(plan.seed * 1000 + epoch, plan.batch)):
                 if epoch == first and number < skip:
                     continue
                 began = time.monotonic()
@@ -82,11 +87,11 @@ class Learning:
                 self._seconds += min(time.monotonic() - began, _LONGEST_STEP)
                 if self._step_number % 50 == 0:
                     self._log(epoch=epoch, done=round(done, 3), loss=float(np.mean(losses[-50:])))
-                if self._seconds - saved > 240:
+                if self._seconds - saved > _BETWEEN_CHECKPOINTS:
                     saved = self._seconds
                     self._save()
             self._measure(pieces, validation)
-            self._save()
+            self._save(finished=done >= 1 or epoch + 1 == plan.epochs)
             if done >= 1:
                 break
 
@@ -100,9 +105,9 @@ class Learning:
         logits, states = self._quick(*given)
         cut, end = self._tensor(batch.cut), self._tensor(batch.end)
         loss = _loss(logits, cut, end)
-        if self._teachers:
+        if self._teacher is not None:
             with torch.no_grad():
-                target = torch.stack([teacher(*given)[0].sigmoid() for teacher in self._teachers]).mean(dim=0)
+                target = self._teacher(*given)[0].sigmoid()
             weight = cut + end
             loss = (1 - plan.taught) * loss + plan.taught * _loss(
                 logits, weight * (1 - target), weight * target
@@ -150,7 +155,7 @@ class Learning:
             found[f"{name}_auc"] = round(area_under_curve(scores, labels), 4)
         self._log(**found)
 
-    def _save(self) -> None:
+    def _save(self, *, finished: bool = False) -> None:
         state = {
             "shape": asdict(self.network.shape),
             "weights": self.average.state_dict(),
@@ -158,37 +163,30 @@ class Learning:
             "optimiser": self._optimiser.state_dict(),
             "step": self._step_number,
             "seconds": self._seconds,
+            "finished": finished,
         }
         unfinished = self._folder / "checkpoint.unfinished"
         torch.save(state, unfinished)
         unfinished.replace(self._folder / "checkpoint.pt")
 
-    def _resume(self) -> int:
-        """Take up the folder's checkpoint, if it has one; gives the number of steps done."""
+    def _resume(self) -> bool:
+        """Take up the folder's checkpoint, if it has one; whether the round is finished."""
         path = self._folder / "checkpoint.pt"
         if not path.is_file():
-            return 0
+            return False
         state = torch.load(path, map_location=self._device)
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["weights"])
         self._optimiser.load_state_dict(state["optimiser"])
         self._step_number, self._seconds = state["step"], state["seconds"]
         self._quick.load_state_dict(self.network.state_dict())
-        return self._step_number
+        return bool(state["finished"])
 
     def _log(self, **entry: float) -> None:
         line = json.dumps({"step": self._step_number, "minutes": round(self._seconds / 60, 2), **entry})
         print(line, flush=True)
         with (self._folder / "log.jsonl").open("a", encoding="utf-8") as log:
             log.write(line + "\n")
-
-
-def load_average(path: Path) -> TurnNetwork:
-    """The averaged weights of a checkpoint, as a network."""
-    state = torch.load(path, map_location="cpu")
-    network = TurnNetwork(Shape(**state["shape"]))
-    network.load_state_dict(state["weights"])
-    return network.eval()
 
 
 def halved(network: TurnNetwork) -> TurnNetwork:
