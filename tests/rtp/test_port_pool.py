@@ -38,3 +38,10 @@ def test_a_long_time_leaks_nothing() -> None:
 def test_a_range_without_a_pair_is_refused(first: int, last: int) -> None:
     with pytest.raises(ConfigurationError):
         PortPool(first, last)
+
+
+def test_a_port_that_no_far_end_knew_of_needs_no_rest() -> None:
+    pool = PortPool(20000, 20001, quarantine=30)
+    pool.release(pool.acquire(0.0), 0.0, used=False)
+    assert pool.acquire(0.0) == 20000
+    assert (pool.used, pool.capacity) == (1, 1)

@@ -366,6 +366,25 @@ def test_an_engine_that_dies_fails_its_calls_and_the_next_call_has_another(run_c
     run_clean(main())
 
 
+def test_calls_that_are_refused_use_no_ports_up(run_clean: Any) -> None:
+    async def main() -> None:
+        async def refuse(ours: Platform, incoming: IncomingCall) -> None:
+            code = 480 if len(ours.logs) < 4 else 503
+            incoming.leg.on_event = ours.logs[await ours.new_room()]
+            await incoming.leg.hang_up(code, "refused")
+
+        ports = {"rtp_first": 42500, "rtp_last": 42503, "port_rest": 60.0}
+        async with platform(refuse, **ports) as ours, telephone() as phone:
+            for _ in range(4):
+                call = await phone.dial("bank", ours.address)
+                assert (await call.until(sip.Rejected)).code == 480
+            call = await phone.dial("bank", ours.address)
+            rejected = await call.until(sip.Rejected)
+            assert (rejected.code, rejected.headers.get("Retry-After")) == (503, "5")
+
+    run_clean(main())
+
+
 def test_ports_that_run_out_are_503_and_come_back(run_clean: Any) -> None:
     async def main() -> None:
         async with platform(rtp_first=42500, rtp_last=42503) as ours, telephone() as phone:

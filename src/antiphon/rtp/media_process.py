@@ -54,6 +54,7 @@ class MediaCall:
 
     Attributes:
         host, port: where the far end sends its audio.
+        told: whether the far end knows of them; a call that was refused before needs no rest for its port.
         on_audio: called with each frame of 20 ms of the far end, int16 as bytes.
         on_event: called with `FirstPacket`, `Key`, `Silent` and `Failed`; and with None when the engine is gone.
     """
@@ -61,6 +62,7 @@ class MediaCall:
     def __init__(self, process: MediaProcess, number: int, host: str, port: int) -> None:
         self.host = host
         self.port = port
+        self.told = False
         self.on_audio: Callable[[bytes], None] | None = None
         self.on_event: Callable[[Event | None], None] | None = None
         self._process = process
@@ -69,6 +71,7 @@ class MediaCall:
 
     def configure(self, settings: StreamSettings) -> None:
         """Begin the audio, or change it after a new offer."""
+        self.told = True
         self._process.tell(Configure(self._number, settings))
 
     def press(self, keys: str) -> None:
@@ -110,7 +113,7 @@ class MediaProcess(asyncio.Protocol):
         self._numbers = itertools.count(1)
         self._calls: dict[int, MediaCall] = {}
         self._opening: dict[int, asyncio.Future[str]] = {}
-        self._closing: dict[int, tuple[int, asyncio.Future[dict[str, Any]]]] = {}
+        self._closing: dict[int, tuple[MediaCall, asyncio.Future[dict[str, Any]]]] = {}
         self._reader = MessageReader()
         self._transport: asyncio.Transport | None = None
         self._process: asyncio.subprocess.Process | None = None
@@ -208,7 +211,7 @@ class MediaProcess(asyncio.Protocol):
         if call is None or self._gone:
             closed.set_result({})
             return
-        self._closing[number] = (call.port, closed)
+        self._closing[number] = (call, closed)
         self.tell(Close(number))
 
     async def aclose(self) -> None:
@@ -246,13 +249,13 @@ class MediaProcess(asyncio.Protocol):
         for future in self._opening.values():
             if not future.done():
                 future.set_exception(MediaFailed("the media engine is gone"))
-        for port, closed in self._closing.values():
-            self._release(port)
+        for call, closed in self._closing.values():
+            self._release(call)
             if not closed.done():
                 closed.set_result({})
         calls, self._calls, self._closing = list(self._calls.values()), {}, {}
         for call in calls:
-            self._release(call.port)
+            self._release(call)
             if call.on_event is not None:
                 call.on_event(None)
 
@@ -263,24 +266,24 @@ class MediaProcess(asyncio.Protocol):
                 if future is not None and not future.done():
                     future.set_result(error)
             case Closed(number, statistics):
-                port, closed = self._closing.pop(number, (None, None))
-                if port is not None:
-                    self._release(port)
-                if closed is not None and not closed.done():
-                    closed.set_result(statistics)
+                if number in self._closing:
+                    call, closed = self._closing.pop(number)
+                    self._release(call)
+                    if not closed.done():
+                        closed.set_result(statistics)
             case Pacing():
                 self.pacing = event
             case Started(goes_first):
                 if not goes_first:
                     _say_that_it_must_wait()
             case _:
-                call = self._calls.get(event.call)
-                if call is not None and call.on_event is not None:
-                    call.on_event(event)
+                meant = self._calls.get(event.call)
+                if meant is not None and meant.on_event is not None:
+                    meant.on_event(event)
 
-    def _release(self, port: int) -> None:
+    def _release(self, call: MediaCall) -> None:
         with contextlib.suppress(RuntimeError):  # no loop: the program ends, and the pool with it
-            self._ports.release(port, asyncio.get_running_loop().time())
+            self._ports.release(call.port, asyncio.get_running_loop().time(), used=call.told)
 
     def _send_frames(self) -> None:
         frames, self._frames = self._frames, []

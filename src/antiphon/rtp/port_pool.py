@@ -65,11 +65,18 @@ class PortPool:
         self._used.add(port)
         return port
 
-    def release(self, port: int, now: float) -> None:
-        """Give a port back; one that is not in use is ignored, so that no race frees it twice."""
+    def release(self, port: int, now: float, *, used: bool = True) -> None:
+        """Give a port back; one that is not in use is ignored, so that no race frees it twice.
+
+        Args:
+            used: whether a far end knew of it, so that packets may still come; otherwise it needs no rest.
+        """
         if port in self._used:
             self._used.discard(port)
-            self._resting.append((now + self._quarantine, port))
+            if used:
+                self._resting.append((now + self._quarantine, port))
+            else:
+                self._free.append(port)
 
     def reject(self, port: int, now: float) -> None:
         """Give back a port that another program holds, so that it is not tried again at once."""

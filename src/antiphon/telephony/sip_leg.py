@@ -38,6 +38,7 @@ from .sip_trunk import SipTrunk
 
 logger = logging.getLogger(__name__)
 
+RETRY_AFTER = "5"
 RTP_TIMEOUT = 30.0
 HANG_UP_DEADLINE = 5.0
 TRANSFER_DEADLINE = 40.0
@@ -97,6 +98,7 @@ class SipLeg:
         self._closing: asyncio.Task[None] | None = None
         # Of the call that it belongs to: what is logged of the leg says which call that is, whatever woke the leg.
         self._context = contextvars.copy_context()
+        media.told = not inbound  # our INVITE offers it
         media.on_event = self._media_event
 
     @property
@@ -119,6 +121,7 @@ class SipLeg:
         if self.over:
             return
         try:
+            self._media.told = self._media.told or self.offers_early
             self._endpoint.ring(self.handle, media=self._local if self.offers_early else None)
         except CallStateError:
             return  # the caller was faster
@@ -128,6 +131,7 @@ class SipLeg:
     async def answer(self) -> None:
         if self.over:
             return
+        self._media.told = True
         try:
             self._endpoint.answer(self.handle, self._local)
         except CallStateError as error:
@@ -191,7 +195,8 @@ class SipLeg:
 
     async def _leave(self, code: int, reason: str) -> None:
         if not self.over and self.handle:
-            self._endpoint.hang_up(self.handle, code=code, reason=reason)
+            headers = {"Retry-After": RETRY_AFTER} if code == 503 else None  # RFC 3261 section 21.5.4
+            self._endpoint.hang_up(self.handle, code=code, reason=reason, headers=headers)
         # Our BYE is on its way; what is left is to give the ports back.
         await self.aclose()
 

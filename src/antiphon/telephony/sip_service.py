@@ -30,14 +30,13 @@ from .leg import DialRequest, IncomingCall, Leg, OnLegEvent
 from .media_engines import MediaEngines
 from .phone_number import InvalidNumber, normalize_caller, normalize_number
 from .providers import PROVIDERS
-from .sip_leg import SipLeg
+from .sip_leg import RETRY_AFTER, SipLeg
 from .sip_trunk import SIP_PROVIDERS, SipTrunk, read_trunk
 
 logger = logging.getLogger(__name__)
 
 OnIncoming = Callable[[IncomingCall], Awaitable[None]]
 LOOK_UP_DEADLINE = 5.0
-RETRY_AFTER = "5"
 _LONGEST_REST = 3600.0
 _NO_TRUNK = ""  # so that only a call's own address may speak for it, not all of its network
 _ALL_CODECS = ("OPUS", "G722", "PCMA", "PCMU")
