@@ -421,6 +421,17 @@ def test_a_result_between_two_turns_is_told() -> None:
     has(conversation.greets(), "twelve dollars")
 
 
+@pytest.mark.parametrize("heard", [0, 2])
+def test_a_result_that_a_second_yes_talked_over_is_told_again(heard: int) -> None:
+    conversation = Conversation()
+    conversation.says("block my debit card")
+    conversation.says("yes")
+    conversation.interrupted_after(heard)
+    has(conversation.says("go ahead"), "four, eight, two, one | is blocked | new one")
+    has(conversation.says("sure"), "new debit card")
+    assert [name for name, _ in conversation.called] == ["block_card", "order_replacement_card"]
+
+
 def test_goodbye_ends_the_session_after_a_farewell() -> None:
     conversation = Conversation()
     has(conversation.says("no that's all, bye"), "goodbye")

@@ -210,6 +210,8 @@ async def row_14() -> None:
     record = await converse([TURN, BARGE_IN], until=14, llm=llm, agent=agent, preemptive_tts=False)
     assert agent.finished == [near(7.0)]
     assert ("tool", "result:It is noon.") in record.log()
+    ((_, told),) = record.all("function_tools_executed")
+    assert [tool.output for tool in told.tools] == ["It is noon."]
     assert len(record.all("speech_created")) == 2
     answers = [item for item in record.history if item.role == "assistant" and item.content == REPLY]
     assert len(answers) == 1  # to the new turn; none to the tool's result

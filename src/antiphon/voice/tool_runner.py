@@ -53,7 +53,7 @@ class ToolRunner:
     ) -> list[ToolOutcome]:
         """Run all calls of one model answer side by side; each enters the log with its result as it ends.
 
-        Cancelling this leaves them running.
+        Cancelling this leaves them running, and listeners are told of them all the same.
         """
         conversation = self._conversation
         jobs = [
@@ -63,9 +63,13 @@ class ToolRunner:
         for call in calls:
             conversation.driver.dispatch(ToolStarted(call.id))
         self._running_changed()
+        batch = conversation.scope.spawn(self._finish(jobs, reply), name=f"tools of {reply.id}")
+        return await asyncio.shield(batch)
+
+    async def _finish(self, jobs: Sequence[asyncio.Task[ToolOutcome]], reply: Reply) -> list[ToolOutcome]:
         await asyncio.wait(jobs)
         outcomes = [job.result() for job in jobs if not job.cancelled()]
-        conversation.emit(
+        self._conversation.emit(
             SessionEvent.FUNCTION_TOOLS_EXECUTED,
             FunctionToolsExecuted([outcome.executed for outcome in outcomes], reply.id),
         )

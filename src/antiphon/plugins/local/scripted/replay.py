@@ -13,9 +13,11 @@ from dataclasses import replace
 from typing import Any
 
 from ....models.chat_context import ChatMessage, ToolCall
+from .answers import is_hold, is_noise, yes_or_no
 from .dialogue import Dialogue
 from .dialogue_state import UNHEARD, Question, State, Task, Turn
 from .recognition import recognise_question
+from .tokens import words
 
 REPLY_INSTRUCTIONS = "reply_instructions"
 
@@ -37,6 +39,7 @@ class _Replay:
         self._due = False  # whether that reply is still owed
         self._heard = 0  # words of it that the caller heard
         self._made_call = False
+        self._tells_result = False  # whether the planned reply tells what a tool did
         self._calls: dict[str, ToolCall] = {}
         self._instructions: str | None = None
 
@@ -61,10 +64,19 @@ class _Replay:
 
     def _user(self, text: str) -> None:
         self._before = self._settled()
-        self._planned = self._dialogue.answer(self._before, text)
+        again = self._untold_result(text)
+        self._planned = again or self._dialogue.answer(self._before, text)
         self._state = self._planned.state
-        self._due, self._heard, self._made_call = True, 0, False
+        self._due, self._heard, self._made_call, self._tells_result = True, 0, False, again is not None
         self._instructions = None
+
+    def _untold_result(self, text: str) -> Turn | None:
+        """What a tool did, if the caller talked over nearly all of it and asks for nothing else: "yes ... go ahead"."""
+        planned = self._planned
+        if planned is None or not self._tells_result or self._heard > len(planned.say.split()) // 3:
+            return None
+        waits = yes_or_no(text) is True or is_noise(text) or is_hold(text)
+        return planned if waits and len(words(text)) <= 4 else None
 
     def _settled(self) -> State:
         """The state as the caller knows it: without what was never heard or never done."""
@@ -122,7 +134,7 @@ class _Replay:
             failed=failed,
         )
         self._state = self._planned.state
-        self._due, self._heard, self._made_call = True, 0, False
+        self._due, self._heard, self._made_call, self._tells_result = True, 0, False, True
 
 
 def _go_on(task: Task | None) -> Question | None:
