@@ -10,7 +10,7 @@ import pytest
 
 from antiphon.rtp.codecs import CODECS, G722, OPUS, PCMA, PCMU, CodecInfo
 from antiphon.rtp.packet import RtpPacket, parse_rtp, serialize_rtp
-from antiphon.rtp.srtp import SUITES, SrtpKey
+from antiphon.rtp.srtp import SUITES, SrtpContext, SrtpKey
 from antiphon.rtp.stream import RtpStream, StreamSettings
 
 FRAME = 0.02
@@ -241,6 +241,19 @@ def test_a_long_packet_of_another_rate_is_not_taken_for_a_frame() -> None:
             ready = receiver.next_payload(number * 0.04 + half * FRAME)
             assert ready is None
             assert receiver.pull(number * 0.04 + half * FRAME).size == 320
+
+
+def test_a_new_key_of_the_far_end_leaves_ours_as_it_is() -> None:
+    """RFC 3711 section 3.3.1: the far end has counted how often our sequence numbers began anew, and goes on."""
+    ours, theirs, new = SrtpKey.generate(), SrtpKey.generate(), SrtpKey.generate()
+    sender = RtpStream(settings(send_key=ours, receive_key=theirs))
+    receiver = SrtpContext(ours, inbound=True)
+    sender._sending.sequence = 65_500
+    for datagram in packets(sender, tone(PCMU, 2.0)):
+        receiver.unprotect(datagram)
+    sender.configure(settings(send_key=ours, receive_key=new, round=2))
+    for datagram in packets(sender, tone(PCMU, 0.1)):
+        assert parse_rtp(receiver.unprotect(datagram)).payload_type == 0
 
 
 # -- reports -----------------------------------------------------------------------------------------------------------

@@ -135,7 +135,9 @@ class RtpStream:
         self._quiet = False
         self.settings = settings
         self._use_codec()
-        self._use_keys()
+        self._use_send_key()
+        self._use_receive_key()
+        self._use_networks()
 
     def configure(self, settings: StreamSettings) -> None:
         """Take what a new offer and answer agreed on; our SSRC and numbers go on."""
@@ -146,9 +148,12 @@ class RtpStream:
             self._may_move_until = math.inf
         if before.codec != settings.codec or before.dtmf_clock != settings.dtmf_clock:
             self._use_codec()
-        if (before.send_key, before.receive_key) != (settings.send_key, settings.receive_key):
-            self._use_keys()
-        self._networks = tuple(ipaddress.ip_network(text) for text in settings.media_networks)
+        # Each by itself: a context counts the turns of the sequence numbers (RFC 3711 section 3.3.1), and the far end goes on counting.
+        if before.send_key != settings.send_key:
+            self._use_send_key()
+        if before.receive_key != settings.receive_key:
+            self._use_receive_key()
+        self._use_networks()
 
     def _use_codec(self) -> None:
         codec, clock = self.settings.codec, self.settings.dtmf_clock
@@ -161,10 +166,15 @@ class RtpStream:
         self._dtmf = DtmfSender(clock, interval=round(FRAME_SECONDS * clock))
         self._spare: Int16Array = np.zeros(0, dtype=np.int16)
 
-    def _use_keys(self) -> None:
-        sending, receiving = self.settings.send_key, self.settings.receive_key
-        self._protect = SrtpContext(sending, inbound=False) if sending else None
-        self._unprotect = SrtpContext(receiving, inbound=True) if receiving else None
+    def _use_send_key(self) -> None:
+        key = self.settings.send_key
+        self._protect = SrtpContext(key, inbound=False) if key else None
+
+    def _use_receive_key(self) -> None:
+        key = self.settings.receive_key
+        self._unprotect = SrtpContext(key, inbound=True) if key else None
+
+    def _use_networks(self) -> None:
         self._networks = tuple(ipaddress.ip_network(text) for text in self.settings.media_networks)
 
     @property
