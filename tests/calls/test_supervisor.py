@@ -59,6 +59,26 @@ def test_a_call_under_way_ends_when_its_lease_does(
     run_clean(main())
 
 
+def test_an_end_tells_what_became_of_the_recording(open_it: Any, clock: Any, run_clean: Any) -> None:
+    async def main() -> None:
+        async with open_it() as store:
+            stored = {"state": "stored", "seconds": 6.5, "bytes": 4000, "error": "", "upload": None}
+            recording = await store.create("recordings", {**stored, "call_id": "call_1"})
+            begun = {"id": recording["id"], "state": "recording", "seconds": 0.0, "bytes": 0, "error": None}
+            call = await running(store, recording=begun)
+            clock.now += LEASE + 1
+            assert await CallSupervisor(store).sweep() == 1
+            assert (await store.get("calls", call["id"]))["recording"] == {
+                "id": recording["id"],
+                "state": "stored",
+                "seconds": 6.5,
+                "bytes": 4000,
+                "error": None,
+            }
+
+    run_clean(main())
+
+
 def test_queued_and_ended_calls_are_not_its_business(open_it: Any, clock: Any, run_clean: Any) -> None:
     async def main() -> None:
         async with open_it() as store:
@@ -124,9 +144,34 @@ def test_it_looks_again_when_the_store_was_down(open_it: Any, clock: Any, run_cl
             supervisor.start()
             supervisor.start()
             async with asyncio.timeout(5):
-                while (await store.get("calls", call["id"]))["status"] == "answered":  # noqa: ASYNC110
+                while failures < 6:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+                assert (await store.get("calls", call["id"]))["status"] == "answered", (
+                    "its owner could not renew"
+                )
+                while (await store.get("calls", call["id"]))["status"] == "answered":
+                    clock.now += 1.0
                     await asyncio.sleep(0.02)
             await supervisor.aclose()
             await supervisor.aclose()
+            assert clock.now >= 1_800_000_000.0 + LEASE + 1 + LEASE
+
+    run_clean(main())
+
+
+def test_what_stood_still_is_given_time_to_renew(open_it: Any, clock: Any, run_clean: Any) -> None:
+    """As when a machine was suspended, with all its processes."""
+
+    async def main() -> None:
+        async with open_it() as store:
+            call = await running(store)
+            supervisor = CallSupervisor(store, interval=5.0)
+            for pause, ended in ((0, 0), (5, 0), (300, 0), (5, 0), (5, 0)):
+                clock.now += pause
+                assert await supervisor.sweep(patient=True) == ended
+            await store.renew("calls", call, LEASE)
+            for ended in (0, 0, 0, 0, 0, 0, 1, 0):
+                assert await supervisor.sweep(patient=True) == ended
+                clock.now += 5.0
 
     run_clean(main())

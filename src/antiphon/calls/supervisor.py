@@ -1,13 +1,15 @@
 """Ends the calls whose process died: those under way whose lease ran out, and only those.
 
 Several supervisors may share a store. The end is one write that holds only while the lease is as it was found, so that one
-of them writes it, and none does when the owner was merely late and has renewed.
+of them writes it, and none does when the owner was merely late and has renewed. When the store was away, or everything stood
+still, owners could not renew: then each lease counts anew from the moment when the supervisor sees again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
 from ..observability.log_context import log_fields
 from ..store import Conflict, NotFound, OneOf, Range, Store, StoreError
@@ -17,10 +19,12 @@ from .call_state import state_of_record
 from .lifecycle import step
 from .lifecycle_effects import Commit
 from .lifecycle_events import ProcessLost
+from .recording.info import RecordingState, summary_of
 
 logger = logging.getLogger(__name__)
 
 INTERVAL = 5.0  # seconds between two looks
+_LATE = 2.0  # seconds; a look that is later than this means that something stood still
 MOST_AT_ONCE = 100
 _REPORTED = ("dialing", "ringing", "answered", "agent_ready", "media_path_ready", "media")
 
@@ -31,6 +35,8 @@ class CallSupervisor:
     def __init__(self, store: Store, *, interval: float = INTERVAL) -> None:
         self._store = store
         self._interval = interval
+        self._looked_at: float | None = None
+        self._sees_since = 0.0
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -44,8 +50,18 @@ class CallSupervisor:
             task.cancel()
             await asyncio.wait([task])
 
-    async def sweep(self) -> int:
-        """End all calls that are lapsed now; returns how many this supervisor ended. Raises StoreError."""
+    async def sweep(self, *, patient: bool = False) -> int:
+        """End all calls that are lapsed now.
+
+        Args:
+            patient: leave those whose owner could not renew, and may do so now.
+
+        Returns:
+            How many this supervisor ended.
+
+        Raises:
+            StoreError: the store failed; the next look finds the rest.
+        """
         ended = 0
         cursor = None
         while True:
@@ -58,7 +74,11 @@ class CallSupervisor:
                 limit=MOST_AT_ONCE,
                 cursor=cursor,
             )
+            if patient and cursor is None:
+                self._note_look(self._store.clock())
             for document in lapsed.items:
+                if patient and self._could_not_renew(document):
+                    continue
                 with log_fields(call_id=document["id"]):
                     ended += await self._end(document)
             if (cursor := lapsed.next_cursor) is None:
@@ -67,8 +87,9 @@ class CallSupervisor:
     async def _run(self) -> None:
         while True:
             try:
-                await self.sweep()
+                await self.sweep(patient=True)
             except StoreError as error:
+                self._looked_at = None
                 logger.warning(
                     "calls of dead processes cannot be looked for, the next look is soon: %s", error
                 )
@@ -76,15 +97,24 @@ class CallSupervisor:
                 logger.exception("looking for calls of dead processes failed; the next look is soon")
             await asyncio.sleep(self._interval)
 
+    def _note_look(self, now: float) -> None:
+        if self._looked_at is None or now - self._looked_at > self._interval + _LATE:
+            self._sees_since = now
+        self._looked_at = now
+
+    def _could_not_renew(self, document: Stored) -> bool:
+        return self._store.clock() - self._sees_since < float(document.get("lease_seconds") or 0.0)
+
     async def _end(self, document: Stored) -> bool:
         now = self._store.clock()
         _, effects = step(state_of_record(document), ProcessLost(_last_seen(document)), now)
         commit = next(effect for effect in effects if isinstance(effect, Commit))
+        fields = fields_of(commit) | await self._recording(document)
         try:
             await self._store.update(
                 COLLECTION,
                 document["id"],
-                fields_of(commit),
+                fields,
                 where={
                     "status": document["status"],
                     "lease.token": (document.get("lease") or {}).get("token"),
@@ -99,6 +129,14 @@ class CallSupervisor:
             "call %s: its process %s died; it is %s", document["id"], document.get("owner"), commit.status
         )
         return True
+
+    async def _recording(self, document: Stored) -> dict[str, Any]:
+        """What became of the recording, if that is known and not on the call's record."""
+        known = document.get("recording") or {}
+        if known.get("state") != RecordingState.RECORDING:
+            return {}
+        stored = await self._store.find_one("recordings", {"id": known["id"]})
+        return {} if stored is None else {"recording": summary_of(stored)}
 
 
 def _last_seen(document: Stored) -> float:

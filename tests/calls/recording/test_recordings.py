@@ -317,6 +317,29 @@ def test_a_recording_whose_disk_is_gone_fails_after_a_day(tmp_path: Path, run_cl
     run_clean(main())
 
 
+def test_a_call_that_somebody_else_ended_is_told_of_its_recording(tmp_path: Path, run_clean: Any) -> None:
+    async def main() -> None:
+        async with platform(tmp_path) as one:
+            await one.store.create("calls", {"status": "answered"}, id="call_1")
+            room = await one.rooms.join("call_1", "caller")
+            recorder = one.recordings.recorder("call_1", one.rooms, "call_1", caller_identity="caller")
+            await recorder.start()
+            await one.store.update(
+                "calls", "call_1", {"status": "failed", "recording": recorder.info.summary}
+            )
+            await asyncio.sleep(0.3)
+            await recorder.stop()
+            for _ in range(200):
+                call = await one.store.get("calls", "call_1")
+                if call["recording"]["state"] == "stored":
+                    break
+                await asyncio.sleep(0.02)
+            assert call["recording"] == recorder.info.summary
+            await room.disconnect()
+
+    run_clean(main())
+
+
 def test_a_recording_that_went_with_its_machine_fails_soon_after_its_call_and_may_turn_up(
     tmp_path: Path, run_clean: Any
 ) -> None:

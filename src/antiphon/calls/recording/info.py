@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -30,6 +31,12 @@ class RecordingState(StrEnum):
     RECORDING = "recording"
     STORED = "stored"
     FAILED = "failed"
+
+
+def summary_of(recording: Mapping[str, Any]) -> dict[str, Any]:
+    """A document of `recordings` as the call's document has it, under `recording`."""
+    names = ("id", "state", "seconds", "bytes")
+    return {**{name: recording[name] for name in names}, "error": recording["error"] or None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +76,4 @@ class RecordingInfo:
     @property
     def summary(self) -> dict[str, Any]:
         """As in the call's document, under `recording`."""
-        return {
-            "id": self.id,
-            "state": str(self.state),
-            "seconds": self.seconds,
-            "bytes": self.bytes,
-            "error": self.error or None,
-        }
+        return summary_of({"id": self.id, **self.fields})

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 
 from ...rooms.room_host import RoomHost
-from ...store import AlreadyExists, Document, NotFound, Store, StoreError
+from ...store import AlreadyExists, Conflict, Document, NotFound, OneOf, Store, StoreError, Where
 from ...store.documents import new_id
+from ..status import TERMINAL
 from .encoder import RecordingEncoder
 from .info import (
     RecordingError,
@@ -235,8 +236,23 @@ class Recordings:
                     return
             await asyncio.sleep(pause)
             pause = min(2 * pause, 8.0)
+        await self._tell_ended_call(info)
         if info.bytes and not self._closed:
             self.uploads.begin(info.id, name)
+
+    async def _tell_ended_call(self, info: RecordingInfo) -> None:
+        """Correct the record of a call that somebody else ended while we recorded it; we did not write its end."""
+        where: Where = {
+            "recording.id": info.id,
+            "recording.state": str(RecordingState.RECORDING),
+            "status": OneOf(tuple(str(status) for status in TERMINAL)),
+        }
+        try:
+            await self._store.update("calls", info.call_id, {"recording": info.summary}, where=where)
+        except (Conflict, NotFound):
+            return
+        except StoreError as error:
+            logger.warning("call %s keeps saying that it is recorded: %s", info.call_id, error)
 
     async def _save(self, info: RecordingInfo, name: str) -> None:
         pending = info.bytes > 0 and info.state is not RecordingState.RECORDING

@@ -22,7 +22,7 @@ from ...calls.dispatcher import DispatcherOptions, OutboundDispatcher
 from ...calls.event_relay import EventRelay
 from ...calls.inbound import InboundOptions
 from ...calls.recording import Recordings, RecordingStorage
-from ...calls.supervisor import CallSupervisor
+from ...calls.supervisor import INTERVAL, CallSupervisor
 from ...calls.upkeep import Upkeep, retention_in_seconds
 from ...calls.webhook_delivery import WebhookDeliverer
 from ...models.errors import ConfigurationError
@@ -252,7 +252,9 @@ class Platform:
             on_event=self._event_filed,
             on_delivery=deliverer.poke,
         )
-        supervisor = CallSupervisor(self._store)
+        supervisor = CallSupervisor(
+            self._store, interval=min(INTERVAL, self._settings.calls.lease_seconds / _RENEWALS)
+        )
         upkeep = Upkeep(self._store, remove_recording=self._remove_recording)
         parts = (deliverer, relay, supervisor, upkeep)
         self._relay, self._deliverer = relay, deliverer
