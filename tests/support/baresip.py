@@ -74,6 +74,8 @@ class Baresip:
         certificate: Path | None = None,
         account: str = "",
         speech: Path | None = None,
+        user: str = "phone",
+        trace: bool = False,
     ) -> None:
         """Start it, with an account that answers by itself.
 
@@ -84,6 +86,8 @@ class Baresip:
             certificate: for TLS: certificate and key in one file.
             account: a line for its accounts file, in place of the usual one.
             speech: a WAV file of `rate` to speak, in place of a tone.
+            user: of its address.
+            trace: write every SIP message to its log.
         """
         folder = self._folder
         if speech is not None:
@@ -96,7 +100,7 @@ class Baresip:
                 source.writeframes(tone(frequency, 30, rate).tobytes())
         encrypts = f";mediaenc={encryption}" if encryption else ""
         line = account or (
-            f"<sip:phone@{HOST}:{self.port};transport={transport}>;regint=0;answermode=auto;audio_codecs={codec}{encrypts}"
+            f"<sip:{user}@{HOST}:{self.port};transport={transport}>;regint=0;answermode=auto;audio_codecs={codec}{encrypts}"
         )
         (folder / "accounts").write_text(line + "\n")
         (folder / "contacts").write_text("")
@@ -117,7 +121,10 @@ class Baresip:
         (folder / "config").write_text(config)
         with (folder / "log").open("wb") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *("baresip", "-f", str(folder)), stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
+                *("baresip", "-f", str(folder), *(["-s"] if trace else [])),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
             )
         for _ in range(500):
             with contextlib.suppress(OSError):

@@ -61,6 +61,19 @@ def test_the_certificate_of_a_trunk_is_checked_as_it_says(
     run_clean(main())
 
 
+def test_a_trunk_that_was_made_a_moment_ago_is_called_as_it_says(tmp_path: Path, run_clean: Any) -> None:
+    certificate = make_certificate(tmp_path, "trunk.example")
+
+    async def main() -> None:
+        async with telephone(transport="TLS", tls=certificate.server_context()) as phone, platform() as ours:
+            room, leg = await ours.dial(trunk_to(phone.port, transport="tls", tls_verify=False))
+            (await phone.ringing()).answer()
+            await ours.logs[room].until(LegMediaReceived)
+            await leg.hang_up(None, "agent_hangup")
+
+    run_clean(main())
+
+
 def test_a_caller_over_tls_is_answered_and_hung_up_over_it(tmp_path: Path, run_clean: Any) -> None:
     certificate = make_certificate(tmp_path, "127.0.0.1")
 

@@ -219,6 +219,7 @@ class SipService:
         rest = self._resting.get(trunk.id, 0.0) - asyncio.get_running_loop().time()
         if rest > 0:
             raise AntiphonError(f"the trunk is overloaded (503) and takes no calls for another {rest:.0f} s")
+        self._trunks[trunk.id] = trunk  # It may be newer than the last look at all of them.
         provider = PROVIDERS[trunk.provider]
         leg, local = await self._open_leg(trunk, inbound=False)
         leg.on_event = on_event
