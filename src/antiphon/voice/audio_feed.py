@@ -1,4 +1,4 @@
-"""Audio on its way from a model that speaks to the listener."""
+"""Audio on its way: from a model that speaks to the listener, or from the user to an agent's own `stt_node`."""
 
 from __future__ import annotations
 

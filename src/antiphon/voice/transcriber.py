@@ -13,6 +13,7 @@ from ..audio import AudioFrame
 from ..models.errors import ProviderError, ProviderTimeout
 from ..models.stt import RecognizeStream, SpeechEvent, SpeechEventType
 from .agent import ModelSettings, overrides
+from .audio_feed import AudioFeed
 from .nodes import open_stt_stream
 
 if TYPE_CHECKING:
@@ -30,32 +31,6 @@ SPOKEN = 0.8  # speech this long should bring some result
 ANSWER_TIMEOUT = 5.0  # and within this time after its end
 
 
-class AudioChannel:
-    """Audio for a custom stt node, as an async iterator."""
-
-    def __init__(self) -> None:
-        self._frames: deque[AudioFrame] = deque()
-        self._changed = asyncio.Event()
-        self._closed = False
-
-    def push(self, frame: AudioFrame) -> None:
-        self._frames.append(frame)
-        self._changed.set()
-
-    def close(self) -> None:
-        self._closed = True
-        self._changed.set()
-
-    async def __aiter__(self) -> AsyncIterator[AudioFrame]:
-        while True:
-            while self._frames:
-                yield self._frames.popleft()
-            if self._closed:
-                return
-            self._changed.clear()
-            await self._changed.wait()
-
-
 class Transcriber:
     """Feeds one caller's audio to the session's recogniser and passes its events on."""
 
@@ -66,7 +41,7 @@ class Transcriber:
         self._session = session
         self._conversation = conversation
         self._on_event = on_event
-        self._channel: AudioChannel | None = None
+        self._channel: AudioFeed | None = None
         self._task: asyncio.Task[None] | None = None
         self._replay: deque[AudioFrame] = deque()
         self._replay_seconds = 0.0
@@ -107,7 +82,7 @@ class Transcriber:
             self._speech_seconds += seconds
         self._forget()
         if self._channel is not None:
-            self._channel.push(frame)
+            self._channel.put(frame)
         elif self.stream is not None:
             self.stream.push_frame(frame)
 
@@ -174,7 +149,7 @@ class Transcriber:
     async def _read(self) -> None:
         agent = self._session.current_agent
         if overrides(agent, "stt_node"):
-            self._channel = channel = AudioChannel()
+            self._channel = channel = AudioFeed()
             for frame in self._replay:
                 channel.push(frame)
             try:
