@@ -151,7 +151,7 @@ class Transcriber:
         if overrides(agent, "stt_node"):
             self._channel = channel = AudioFeed()
             for frame in self._replay:
-                channel.push(frame)
+                channel.put(frame)
             try:
                 async for event in agent.stt_node(channel.__aiter__(), ModelSettings()):
                     self._take(event)
