@@ -12,7 +12,7 @@ from antiphon.audio import AudioFrame
 from antiphon.models.chat_context import ToolCall
 from antiphon.models.errors import ProviderError, ProviderStatusError
 from antiphon.models.llm import ChatChunk
-from antiphon.models.stt import STT, RecognizeStream, SpeechEvent, STTCapabilities
+from antiphon.models.stt import STT, RecognizeStream, SpeechEvent, SpeechEventType, STTCapabilities
 from antiphon.models.tools import function_tool
 from antiphon.models.tts import ChunkedStream, SynthesizedAudio
 from antiphon.voice import Agent, CloseReason
@@ -55,6 +55,24 @@ class HangsMidStream(ScriptedLLM):
             async def aclose(self) -> None: ...
 
         return Stream()
+
+
+def test_an_agents_own_recogniser_that_dies_hears_the_utterance_again() -> None:
+    class Own(Agent):
+        heard: list[float] = []  # noqa: RUF012
+
+        async def stt_node(self, audio: Any, model_settings: Any) -> AsyncIterator[SpeechEvent]:
+            self.heard.append(0.0)
+            async for frame in audio:
+                self.heard[-1] += frame.duration
+                if len(self.heard) == 1 and self.heard[0] > 1.5:
+                    raise ProviderError("connection lost")
+                if len(self.heard) == 2 and abs(self.heard[1] - 2.7) < 0.01:
+                    yield SpeechEvent(SpeechEventType.FINAL, QUESTION)
+
+    record = run(converse([TURN], until=8, agent=Own(instructions="")))
+    assert Own.heard[1] > 6.0  # all since before the speech, and what came after
+    assert record.log()[0] == ("user", QUESTION)
 
 
 def test_a_model_that_raises_is_apologised_for() -> None:
