@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+import time
 from collections import OrderedDict
 
 from fastapi import Request
 
-from ..store import Store
+from ..store import Store, StoreUnavailable
 from . import api_keys
 from .api_keys import Principal
 from .problems import Problem
@@ -16,6 +18,8 @@ from .rate_limit import RateLimit
 FAILURES_PER_MINUTE = 30.0
 FAILURES_AT_ONCE = 20
 _REMEMBERED = 1000
+_STORE_ANSWERS_WITHIN = 2.0
+"""Seconds, for requests that a remembered key may make."""
 
 
 class Authenticator:
@@ -30,10 +34,14 @@ class Authenticator:
     ) -> None:
         self._store = store
         self._failures = RateLimit(per_minute, burst)
-        self._proven: OrderedDict[str, None] = OrderedDict()
+        self._proven: OrderedDict[str, Principal] = OrderedDict()
 
-    async def authenticate(self, request: Request) -> Principal:
+    async def authenticate(self, request: Request, *, remembered: bool = False) -> Principal:
         """Who sends `request`.
+
+        Args:
+            request: what came.
+            remembered: when the store does not answer, a key will do that was right before; for what must be seen then.
 
         Raises:
             Problem: 401 without a valid key, 429 after too many wrong ones.
@@ -50,19 +58,27 @@ class Authenticator:
         hashed = api_keys.digest(key)
         if hashed not in self._proven and (wait := self._failures.wait(address)):
             raise _too_many(wait)
-        document = await api_keys.find_key(self._store, key)
+        try:
+            async with asyncio.timeout(_STORE_ANSWERS_WITHIN if remembered else None):
+                document = await api_keys.find_key(self._store, key)
+        except (StoreUnavailable, TimeoutError) as error:
+            known = self._proven.get(hashed)
+            if remembered and known is not None and _is_valid(known):
+                return known
+            raise StoreUnavailable(str(error) or "the store did not answer in time") from error
         if document is None:
             self._failures.take(address)
             self._proven.pop(hashed, None)
             raise _unauthorized(
                 "This API key is not valid: it is unknown, expired or revoked.", "invalid_key"
             )
-        self._remember(hashed)
+        principal = api_keys.principal_of(document)
+        self._remember(hashed, principal)
         await api_keys.note_use(self._store, document)
-        return api_keys.principal_of(document)
+        return principal
 
-    def _remember(self, hashed: str) -> None:
-        self._proven[hashed] = None
+    def _remember(self, hashed: str, principal: Principal) -> None:
+        self._proven[hashed] = principal
         self._proven.move_to_end(hashed)
         if len(self._proven) > _REMEMBERED:
             self._proven.popitem(last=False)
@@ -78,6 +94,10 @@ def check_scope(principal: Principal, scope: str) -> None:
             headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'},
             scope=scope,
         )
+
+
+def _is_valid(principal: Principal) -> bool:
+    return principal.expires_at is None or principal.expires_at > time.time()
 
 
 def _unauthorized(detail: str, code: str) -> Problem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
@@ -144,6 +145,36 @@ def test_an_expired_key_is_no_key(rest: Any, run_clean: Any) -> None:
             document = await api.store.find_one("api_keys", {"name": "of a test"})
             await api.store.update("api_keys", document["id"], {"expires_at": time.time() - 1})
             assert (await brief.get("/calls")).status_code == 401
+
+    run_clean(scenario())
+
+
+def test_metrics_are_seen_by_a_known_key_while_the_store_is_away(rest: Any, run_clean: Any) -> None:
+    from antiphon.store import StoreUnavailable
+
+    async def metrics(_accept: str) -> tuple[bytes, str]:
+        return b"antiphon_store_up 0\n", "text/plain"
+
+    async def away(*_args: Any, **_options: Any) -> Any:
+        raise StoreUnavailable("the database does not answer")
+
+    async def scenario() -> None:
+        async with rest(metrics=metrics) as api:
+            known = await api.with_scopes("metrics:read")
+            stranger = await api.with_scopes("metrics:read")
+            short = await api.with_scopes("metrics:read", expires_at=time.time() + 0.5)
+            other = await api.with_scopes("calls:read")
+            for one in (known, short):
+                assert (await one.get("/metrics")).status_code == 200
+            assert (await other.get("/calls")).status_code == 200
+            api.store.find_one = away
+            await asyncio.sleep(0.5)
+            assert (await known.get("/metrics")).text == "antiphon_store_up 0\n"
+            assert (await other.get("/metrics")).status_code == 403
+            for refused in (stranger, short):
+                answer = await refused.get("/metrics")
+                assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
+            assert (await other.get("/calls")).status_code == 503
 
     run_clean(scenario())
 

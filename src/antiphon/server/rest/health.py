@@ -56,6 +56,7 @@ async def readyz(request: Request) -> Response:
         scope="metrics:read",
         answer=Answer(200, media="text/plain", example='antiphon_calls_active{direction="inbound"} 3\n'),
         problems=(404,),
+        remembered_key=True,
     ),
 )
 async def metrics(request: Request) -> Response:

@@ -116,11 +116,11 @@ class Answer:
     description: str = ""
 
 
-def needs(scope: str) -> Any:
-    """A dependency that refuses requests without a key that has `scope`."""
+def needs(scope: str, *, remembered: bool = False) -> Any:
+    """A dependency that refuses requests without a key that has `scope`; `remembered` as for `Authenticator.authenticate`."""
 
     async def authenticated(request: Request) -> None:
-        principal = await rest_state(request).authenticator.authenticate(request)
+        principal = await rest_state(request).authenticator.authenticate(request, remembered=remembered)
         check_scope(principal, scope)
         request.state.principal = principal
 
@@ -139,6 +139,7 @@ def operation(
     headers: Mapping[str, tuple[str, Any]] | None = None,
     query: Mapping[str, tuple[str, Any]] | None = None,
     more_answers: Sequence[Answer] = (),
+    remembered_key: bool = False,
 ) -> dict[str, Any]:
     """The arguments of a route decorator.
 
@@ -150,6 +151,7 @@ def operation(
         headers: it looks at by hand: description and example, by name.
         query: the same for the query.
         more_answers: other good answers.
+        remembered_key: a key that was right before will do when the store does not answer.
     """
     statuses = {*problems}
     if scope is not None:
@@ -187,7 +189,7 @@ def operation(
         "response_class": Response if plain else JSONResponse,
         "responses": responses,
         "openapi_extra": extra,
-        "dependencies": [] if scope is None else [needs(scope)],
+        "dependencies": [] if scope is None else [needs(scope, remembered=remembered_key)],
     }
 
 
