@@ -15,7 +15,7 @@ from .cuts import Step, Turn, balanced, steps, weighed
 from .services import dialogue
 from .speech import disturbed, spelled
 
-SPELLED, ELSEWHERE = 0.04, 0.05  # spelled turns, and turns about other services, for each turn of the file
+SPELLED, ELSEWHERE = 0.08, 0.05  # spelled turns, and turns about other services, for each turn of the file
 _SORTED = 64  # batches whose turns are sorted by length together
 
 

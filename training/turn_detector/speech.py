@@ -13,11 +13,13 @@ _GROUPS: dict[str, tuple[tuple[int, ...], ...]] = {
     "card": ((4, 4, 4, 4), (4, 4, 4, 4), (4, 6, 5)),
     "order": ((2, 2, 2, 2), (5,), (4, 4), (3, 3), (3, 3, 3), (6,)),
 }
+_TENS = ("fifty", "sixty", "seventy", "eighty", "ninety")
+_HOURS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _HOSTS = ("gmail dot com", "yahoo dot com", "outlook dot com", "example dot org", "mail dot net")
 _WORDS = {
     "name": "anna ben carla dave emma frank grace henry iris jack kate liam mia noah olga paul rosa sam tina victor",
-    "surname": "smith jones garcia miller kim novak rossi weber chen singh lopez brown moore clark adams baker",
+    "surname": "kowalski mcdonald hofmann nakamura fernandez oconnor fischer johnson williams taylor anderson walker smith jones garcia miller kim novak rossi weber chen singh lopez brown moore clark adams baker",
     "street": "main oak park maple cedar elm washington lake hill pine mission market church spring",
     "item": "milk eggs bread butter apples rice coffee tea cheese bananas onions tomatoes chicken pasta sugar salt",
     "month": "january february march april may june july august september october november december",
@@ -36,7 +38,9 @@ _LEADS = {
         "the order number is",
         "",
     ),
+    "name": ("it's", "sure that's", "yes it's", "my last name is", ""),
     "date": ("i was born on", "it's", "on", "my date of birth is", "let's say", ""),
+    "time": ("at", "maybe at", "around", "let's say", "any time after", "i'd like to come at", ""),
     "address": ("i live at", "my address is", "it's", "please send it to", ""),
     "list": ("i need", "please add", "i'd like to order", "can i get", "put", ""),
 }
@@ -53,7 +57,13 @@ _QUESTIONS = {
         "What is your account number?",
         "Could I have your booking reference?",
     ),
-    "date": ("What is your date of birth?", "On which day would you like to come?"),
+    "name": (
+        "How do you spell your name?",
+        "Could you spell your last name for me?",
+        "Can you spell that please?",
+    ),
+    "date": ("What is your date of birth?", "On which day would you like to come?", "When were you born?"),
+    "time": ("What time would you like to come?", "When should we call you back?", "At what time?"),
     "address": ("What is your address?", "Where should we deliver it?"),
     "list": ("What would you like to order?", "What shall I put on the list?"),
 }
@@ -81,10 +91,7 @@ def disturbed(steps: list[Step], rng: random.Random) -> list[Step]:
 def spelled(rng: random.Random) -> tuple[Turn, list[Step]]:
     """A turn that gives an e-mail address, a number, a date, an address or a list, as people say them."""
     kind = rng.choice(tuple(_LEADS))
-    if kind in _GROUPS:
-        body = _number(rng, _GROUPS[kind])
-    else:
-        body = {"email": _email, "date": _date, "address": _address, "list": _list}[kind](rng)
+    body = _number(rng, _GROUPS[kind]) if kind in _GROUPS else _BODIES[kind](rng)
     lead = rng.choice(_LEADS[kind]).split()
     found = [Step((word,), cut=3.0) for word in lead] + [Step(part, cut=2.0) for part in body]
     found[-1] = Step(found[-1].words, end=1.0)
@@ -114,6 +121,33 @@ def _number(rng: random.Random, sizes: tuple[tuple[int, ...], ...]) -> list[tupl
             parts.append((figures,) if rng.random() < 0.6 else tuple(figures))
         else:
             parts.append(tuple(_DIGITS[int(figure)] for figure in figures))
+    # Some stop anywhere, most between groups.
+    return parts if rng.random() < 0.75 else [(word,) for part in parts for word in part]
+
+
+def _name(rng: random.Random) -> list[tuple[str, ...]]:
+    letters = rng.choice(_SURNAMES if rng.random() < 0.6 else _NAMES)
+    parts: list[tuple[str, ...]] = []
+    while letters:
+        size = rng.choice((1, 1, 2, 3, 4, len(letters)))
+        parts.append(tuple(letters[:size]))
+        letters = letters[size:]
+    return parts
+
+
+def _time(rng: random.Random) -> list[tuple[str, ...]]:
+    hour = rng.choice((str(rng.randrange(1, 13)), rng.choice(_HOURS)))
+    parts: list[tuple[str, ...]] = rng.choice(
+        (
+            [("half",), ("past",), (hour,)],
+            [("quarter",), (rng.choice(("to", "past")),), (hour,)],
+            [(hour,), (rng.choice(("fifteen", "thirty", "forty", "15", "30", "45")),)],
+            [(hour,), ("o'clock",)],
+            [(hour,), (rng.choice(("am", "pm")),)],
+        )
+    )
+    if rng.random() < 0.3:
+        parts = [*parts, ("in", "the"), (rng.choice(("morning", "afternoon", "evening")),)]
     return parts
 
 
@@ -124,9 +158,16 @@ def _read(rng: random.Random, figures: str) -> list[str]:
 def _date(rng: random.Random) -> list[tuple[str, ...]]:
     day = str(rng.randrange(1, 29))
     parts: list[tuple[str, ...]] = [(rng.choice(_MONTHS),), (day + rng.choice(("", "th")),)]
+    if rng.random() < 0.2:
+        parts = [("the",), parts[1], ("of",), parts[0]]
     if rng.random() < 0.7:
         year = str(rng.randrange(1940, 2026))
-        parts += [(year,)] if rng.random() < 0.6 else [(year[:2],), (year[2:],)]
+        said = (
+            [(year,)],
+            [(year[:2],), (year[2:],)],
+            [("nineteen",), (rng.choice(_TENS), rng.choice(_HOURS[:9]))],
+        )
+        parts += rng.choice(said)
     return parts
 
 
@@ -147,3 +188,6 @@ def _list(rng: random.Random) -> list[tuple[str, ...]]:
     items = rng.sample(_ITEMS, rng.randint(2, 5))
     parts: list[tuple[str, ...]] = [(item,) for item in items[:-1]]
     return [*parts, ("and",), (items[-1],)]
+
+
+_BODIES = {"email": _email, "name": _name, "date": _date, "time": _time, "address": _address, "list": _list}
