@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ..audio import AudioFrame
 from .chat_context import ChatContext, ChatMessage, ToolCall
+from .label import label_of
 
 if TYPE_CHECKING:
     from .tools import FunctionTool
@@ -62,7 +63,7 @@ class LLM(ABC):
     @property
     def label(self) -> str:
         """The name shown in errors and metrics, as in `"openai/gpt-4o-mini"`."""
-        return f"{type(self).__module__.split('.')[-2]}/{type(self).__name__}"
+        return label_of(self)
 
     @abstractmethod
     def chat(

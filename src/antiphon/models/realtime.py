@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from ..audio import AudioFrame
 from .chat_context import ChatMessage
+from .label import label_of
 from .llm import ChatChunk, ToolChoice
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ class RealtimeModel(ABC):
     @property
     def label(self) -> str:
         """The name shown in errors and metrics, as in `"openai/gpt-realtime"`."""
-        return f"{type(self).__module__.split('.')[-2]}/{type(self).__name__}"
+        return label_of(self)
 
     @abstractmethod
     def session(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ..audio import AudioFrame
+from .label import label_of
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class STT(ABC):
     @property
     def label(self) -> str:
         """The name shown in errors and metrics, as in `"deepgram/nova-3"`."""
-        return f"{type(self).__module__.split('.')[-2]}/{type(self).__name__}"
+        return label_of(self)
 
     @abstractmethod
     async def recognize(self, audio: AudioFrame) -> str:

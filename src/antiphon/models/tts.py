@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from ..audio import AudioFrame, combine_frames
+from .label import label_of
 from .stt import WordInfo
 
 
@@ -60,7 +61,7 @@ class TTS(ABC):
     @property
     def label(self) -> str:
         """The name shown in errors and metrics, as in `"cartesia/sonic-3"`."""
-        return f"{type(self).__module__.split('.')[-2]}/{type(self).__name__}"
+        return label_of(self)
 
     @abstractmethod
     def synthesize(self, text: str) -> ChunkedStream:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ..audio import AudioFrame
+from .label import label_of
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class VAD(ABC):
 
     @property
     def label(self) -> str:
-        return f"{type(self).__module__.split('.')[-2]}/{type(self).__name__}"
+        return label_of(self)
 
     @abstractmethod
     def stream(self, on_event: Callable[[VADEvent], None]) -> VADStream:
