@@ -15,7 +15,8 @@ from .baselines import LastWords, keyword_rule, majority
 from .cases import Case, load
 from .cost import cost, memory
 from .metrics import FloatArray
-from .report import figures, largest_misses, table
+from .readings import readings
+from .report import figures, largest_misses, readings_table, structured_table, table
 
 _AT_ONCE = 16
 
@@ -38,8 +39,14 @@ def main() -> None:
         return
     print("\nheld by domain: ", end="")
     print(", ".join(f"{name} {held:.1%}" for name, held in sorted(found["detector"].held_by_domain.items())))
+    threshold = found["detector"].threshold
+    print(f"\n{structured_table(cases, scores, threshold)}")
+    read = readings()
+    marks = {kind: asyncio.run(_scores(detector, group)) for kind, group in read.items()}
+    print(f"\nat the threshold above\n{readings_table(read, marks, threshold)}")
+    print(f"\nat 0.5\n{readings_table(read, marks, 0.5)}")
     print("\nlargest groups of cut turns taken for finished:")
-    for count, group, example in largest_misses(cases, scores, found["detector"].threshold):
+    for count, group, example in largest_misses(cases, scores, threshold):
         print(f"{count:5}  … {group:24} {example!r}")
     print(f"\n{asyncio.run(cost(detector, cases))}\n{used}")
 

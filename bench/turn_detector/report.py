@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,6 +55,53 @@ def table(found: dict[str, Figures]) -> str:
         f"| {name} | {f.held:.1%} | {f.held_structured:.1%} | {f.area:.4f} | {f.calibration_error:.3f} | {f.threshold:.3f} |"
         for name, f in found.items()
     ]
+    return "\n".join(lines)
+
+
+_KINDS = (
+    ("time", re.compile(r"\b(am|pm|o'?clock|noon|morning|afternoon|evening)\b")),
+    ("date", re.compile(r"\b(march|january|february|month|week)\b|\d(st|nd|rd|th)\b")),
+    ("money", re.compile(r"\b(dollars?|bucks|rupees)\b")),
+    (
+        "address",
+        re.compile(r"\b(street|st|avenue|ave|road|rd|drive|dr|lane|boulevard|blvd|way|plaza|suite|ste)\b"),
+    ),
+    (
+        "count",
+        re.compile(
+            r"\b(tickets?|people|person|seats?|rooms?|beds?|bedrooms?|bath\w*|passengers?|days?|stars?|bags?)\b"
+        ),
+    ),
+)
+
+
+def structured_kind(text: str) -> str:
+    """What the figures in the last six words of a text seem to be."""
+    ending = " ".join(text.split()[-6:])
+    return next((kind for kind, pattern in _KINDS if pattern.search(ending)), "other")
+
+
+def structured_table(cases: Sequence[Case], scores: FloatArray, threshold: float) -> str:
+    """A Markdown table of the cut turns with figures in their last six words, by what these are."""
+    found: dict[str, list[bool]] = defaultdict(list)
+    for case, score in zip(cases, scores, strict=True):
+        if case.structured and case.label == 0:
+            found[structured_kind(case.text)].append(bool(score < threshold))
+    lines = ["| figures | cut turns | held |", "|---|---|---|"]
+    lines += [
+        f"| {kind} | {len(held)} | {np.mean(held):.1%} |"
+        for kind, held in sorted(found.items(), key=lambda item: -len(item[1]))
+    ]
+    return "\n".join(lines)
+
+
+def readings_table(readings: dict[str, list[Case]], scores: dict[str, FloatArray], threshold: float) -> str:
+    """A Markdown table of what people read out: shares right at the threshold."""
+    lines = ["| read out | pauses held | ends accepted |", "|---|---|---|"]
+    for kind, cases in readings.items():
+        over = [score >= threshold for case, score in zip(cases, scores[kind], strict=True) if case.label]
+        held = [score < threshold for case, score in zip(cases, scores[kind], strict=True) if not case.label]
+        lines.append(f"| {kind} | {sum(held)} of {len(held)} | {sum(over)} of {len(over)} |")
     return "\n".join(lines)
 
 
