@@ -15,26 +15,8 @@ TRUNK: dict[str, Any] = {"name": "Main line", "address": "sip.example.com"}
 
 def test_a_trunk_needs_a_name_and_an_address_only() -> None:
     trunk = parse(Trunk, TRUNK)
-    assert (trunk.service, trunk.sip_port, trunk.max_concurrent, trunk.active) == (
-        "generic",
-        5060,
-        None,
-        True,
-    )
+    assert (trunk.service, trunk.port, trunk.max_concurrent, trunk.active) == ("generic", None, None, True)
     assert parse(Trunk, {"name": "Test calls", "provider": "loopback"}).service == "loopback"
-
-
-@pytest.mark.parametrize(
-    ("fields", "port"),
-    [
-        ({"transport": "tls"}, 5061),
-        ({"provider": "exotel", "transport": "tcp"}, 5070),
-        ({"provider": "exotel", "transport": "tls"}, 443),
-        ({"provider": "exotel", "transport": "tls", "port": 5071}, 5071),
-    ],
-)
-def test_the_usual_port(fields: dict[str, Any], port: int) -> None:
-    assert parse(Trunk, {**TRUNK, **fields}).sip_port == port
 
 
 @pytest.mark.parametrize(

@@ -22,14 +22,16 @@ def trunk(**fields: Any) -> SipTrunk:
 @pytest.mark.parametrize(
     ("fields", "port"),
     [
-        ({}, 5060),
-        ({"transport": "tls"}, 5061),
+        ({}, 0),
+        ({"transport": "tls", "address": "192.0.2.1"}, 5061),
         ({"provider": "exotel", "transport": "tcp"}, 5070),
         ({"provider": "exotel", "transport": "tls"}, 443),
         ({"transport": "tcp", "port": 5090}, 5090),
     ],
 )
-def test_the_usual_port_is_taken_unless_another_is_given(fields: dict[str, Any], port: int) -> None:
+def test_a_port_that_is_not_given_is_for_dns_to_tell_but_for_addresses_and_exotel(
+    fields: dict[str, Any], port: int
+) -> None:
     assert trunk(**fields).port == port
 
 
@@ -60,12 +62,12 @@ def test_a_password_does_not_show_in_a_trunk() -> None:
 @pytest.mark.parametrize(
     ("fields", "number", "target"),
     [
-        ({}, "+14155550100", "sip:+14155550100@sip.trunk.example:5060"),
-        ({"default_region": "US"}, "(415) 555-0100", "sip:+14155550100@sip.trunk.example:5060"),
+        ({}, "+14155550100", "sip:+14155550100@sip.trunk.example"),
+        ({"default_region": "US"}, "(415) 555-0100", "sip:+14155550100@sip.trunk.example"),
         (
             {"transport": "tls"},
             "+14155550100",
-            "sip:+14155550100@sip.trunk.example:5061;transport=tls",
+            "sip:+14155550100@sip.trunk.example;transport=tls",
         ),
         ({"address": "2001:db8::1"}, "+14155550100", "sip:+14155550100@[2001:db8::1]:5060"),
         ({}, "sip:desk@pbx.example", "sip:desk@pbx.example"),

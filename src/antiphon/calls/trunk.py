@@ -104,7 +104,7 @@ class Trunk(Document):
     Attributes:
         provider: `generic` and `exotel` are SIP; `loopback` dials numbers that this platform answers itself.
         address: the host of the far end; empty for `loopback`.
-        port: null: the usual one of the provider and transport, see `sip_port`.
+        port: null: what DNS says of the address (RFC 3263), else the usual one of the provider and transport.
         transport: of SIP messages.
         from_domain: the domain in From, where the trunk wants one; empty: the address.
         auth: digest credentials.
@@ -158,15 +158,6 @@ class Trunk(Document):
         if len(set(codecs)) < len(codecs):
             raise ValueError("must not name a codec twice")
         return codecs
-
-    @property
-    def sip_port(self) -> int:
-        """Where SIP messages go. Exotel: its pages on SIP trunking; others: RFC 3261 section 19.1.2."""
-        if self.port is not None:
-            return self.port
-        if self.provider is Provider.EXOTEL:
-            return 443 if self.transport is Transport.TLS else 5070
-        return 5061 if self.transport is Transport.TLS else 5060
 
     @property
     def service(self) -> Literal["generic", "exotel", "loopback"]:

@@ -22,6 +22,7 @@ _PACKAGES = {
     "platform": (
         "aiosqlite",
         "av",
+        "dns",
         "fsspec",
         "httpx",
         "phonenumbers",

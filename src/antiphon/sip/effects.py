@@ -17,6 +17,7 @@ class Hop:
     Attributes:
         transport: `UDP`, `TCP` or `TLS`.
         host: an IP address (IPv6 without brackets) or a name to look up; of a TLS peer, the name its certificate must carry.
+        port: 0: none is known, so a name is looked up as a service (RFC 3263 section 4.2), and an address has the usual one.
         connection: an open connection to use; 0: none. If it is gone, one to host and port is opened.
     """
 

@@ -6,7 +6,6 @@ import asyncio
 import ipaddress
 import logging
 import re
-import socket
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from ..sip.offer_answer import LocalMedia, Srtp
 from ..sip.registration import RegistrationRequest
 from ..sip.stack import UserAgentOptions
 from ..sip.transport.endpoint import Listener, SipEndpoint
+from ..sip.transport.resolver import Resolver
 from ..sip.uri import user_uri
 from .bridge import Bridge
 from .leg import DialRequest, IncomingCall, Leg, OnLegEvent
@@ -128,6 +128,9 @@ class SipService:
         self._admission = Admission()
         self._endpoint: SipEndpoint | None = None
         self._trunks: dict[str, SipTrunk] = {}
+        self._resolver = Resolver()
+        self._looked_up: dict[str, list[str]] = {}
+        self._sources: dict[str, Sequence[str]] = {}
         self._legs: dict[int, SipLeg] = {}
         self._registrations: dict[str, tuple[SipTrunk, int]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -198,7 +201,6 @@ class SipService:
         """
         trunks = [read_trunk(one) for one in documents if one.get("provider", "generic") in SIP_PROVIDERS]
         self._trunks = {trunk.id: trunk for trunk in trunks if trunk.active}
-        sources: dict[str, Sequence[str]] = {_NO_TRUNK: self.options.open_to}
         for trunk in self._trunks.values():
             if trunk.transport not in self.options.transports:
                 logger.warning(
@@ -207,9 +209,20 @@ class SipService:
                     trunk.id,
                     trunk.transport,
                 )
-            sources[trunk.id] = (*trunk.sources, *await _addresses_of(trunk))
-        self._admission.set_trunks(sources)
+        await self.look_up_trunks()
         self._update_registrations()
+
+    async def look_up_trunks(self) -> None:
+        """Trust the addresses that the trunks' names have now; a name that cannot be looked up keeps those of before."""
+        sources: dict[str, Sequence[str]] = {_NO_TRUNK: self.options.open_to}
+        for trunk in tuple(self._trunks.values()):
+            found = await _addresses_of(trunk, self._resolver)
+            if found is not None:
+                self._looked_up[trunk.address] = found
+            sources[trunk.id] = (*trunk.sources, *self._looked_up.get(trunk.address, ()))
+        if sources != self._sources:
+            self._admission.set_trunks(sources)
+            self._sources = sources
 
     async def dial(self, request: DialRequest, on_event: OnLegEvent) -> Leg:
         """See `Dialler.dial`."""
@@ -425,7 +438,7 @@ def _registration(trunk: SipTrunk) -> RegistrationRequest:
     user = trunk.credentials.username if trunk.credentials is not None else "antiphon"
     domain = trunk.from_domain or trunk.address
     return RegistrationRequest(
-        registrar=user_uri("", domain, trunk.port),
+        registrar=user_uri("", domain, trunk.port or None),
         address=user_uri(user, domain),
         credentials=trunk.credentials,
         hop=PROVIDERS[trunk.provider].hop(trunk),
@@ -441,15 +454,14 @@ def _normalized(number: str, region: str | None) -> str:
         return number
 
 
-async def _addresses_of(trunk: SipTrunk) -> list[str]:
-    """IP addresses of a trunk that is known by name; a name that cannot be looked up has none, and the log says so."""
+async def _addresses_of(trunk: SipTrunk, resolver: Resolver) -> list[str] | None:
+    """IP addresses of the servers of a trunk that is known by name; None: they cannot be looked up now, and the log says so."""
     if not trunk.address or trunk.address in trunk.sources:
         return []
-    loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(LOOK_UP_DEADLINE):
-            found = await loop.getaddrinfo(trunk.address, trunk.port, type=socket.SOCK_DGRAM)
+            found = await resolver.servers(PROVIDERS[trunk.provider].hop(trunk))
     except (OSError, TimeoutError) as error:
-        logger.error("trunk %s: %s cannot be looked up: %s", trunk.id, trunk.address, error)
-        return []
-    return sorted({str(entry[4][0]) for entry in found})
+        logger.error("trunk %s: %s cannot be looked up: %s", trunk.id, trunk.address, error or "timed out")
+        return None
+    return sorted({address for address, _ in found})

@@ -9,13 +9,19 @@ from typing import Any
 
 from ..sip.digest import Credentials
 from ..sip.offer_answer import Srtp
+from ..sip.transport.resolver import usual_port
 
 SIP_PROVIDERS = frozenset({"generic", "exotel"})
+_EXOTEL_PORTS = {"UDP": 5070, "TCP": 5070, "TLS": 443}  # Exotel's pages on SIP trunking
 
 
 @dataclass(frozen=True, slots=True)
 class SipTrunk:
-    """A line to a SIP provider. The fields are those of the trunk document, `calls.trunk.Trunk`."""
+    """A line to a SIP provider. The fields are those of the trunk document, `calls.trunk.Trunk`.
+
+    Attributes:
+        port: 0: the address is a name without one, so DNS tells.
+    """
 
     id: str
     provider: str
@@ -58,7 +64,7 @@ def read_trunk(document: Mapping[str, Any]) -> SipTrunk:
         id=str(document["id"]),
         provider=provider,
         address=str(document.get("address") or ""),
-        port=int(document.get("port") or _usual_port(provider, transport)),
+        port=int(document.get("port") or _port_of(provider, transport, str(document.get("address") or ""))),
         transport=transport,
         from_domain=str(document.get("from_domain") or ""),
         numbers=tuple(document.get("numbers") or ()),
@@ -75,11 +81,10 @@ def read_trunk(document: Mapping[str, Any]) -> SipTrunk:
     )
 
 
-def _usual_port(provider: str, transport: str) -> int:
-    """RFC 3261 section 19.1.2; Exotel's pages on SIP trunking."""
+def _port_of(provider: str, transport: str, address: str) -> int:
     if provider == "exotel":
-        return 443 if transport == "TLS" else 5070
-    return 5061 if transport == "TLS" else 5060
+        return _EXOTEL_PORTS[transport]
+    return usual_port(transport) if _is_address(address) else 0
 
 
 def _is_address(text: str) -> bool:

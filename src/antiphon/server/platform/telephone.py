@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -23,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 TRUNKS_EVERY = 5.0
 """Seconds between two looks at the trunks in the store."""
+_LOOK_UPS_EVERY = 12  # looks at the trunks: their names may lead elsewhere by then
 _NO_PLACE = 503
 
 
@@ -84,10 +86,12 @@ class Telephone:
             self._loopback = LoopbackDialler(self._rooms, take=self._take)
             await self._start_sip()
             ready()
-            while True:
+            for turn in itertools.count(1):
                 await asyncio.sleep(TRUNKS_EVERY)
                 if self._sip is not None:
                     await self._update_trunks(self._sip)
+                    if turn % _LOOK_UPS_EVERY == 0:
+                        await self._sip.look_up_trunks()
         finally:
             await self.aclose()
 

@@ -7,61 +7,20 @@ opened. Source: RFC 3261 section 18.1.1; RFC 5922 (the certificate carries the n
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import ssl
 from collections.abc import Callable
 
 from ..effects import Hop
+from .resolver import Resolver, is_address
 from .stream import Connections, StreamConnection
 
 logger = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 5.0
-LOOKUP_SECONDS = 5.0
 HANDSHAKE_SECONDS = 5.0
-_CACHED_SECONDS = 30.0
 TlsContexts = Callable[[str], ssl.SSLContext]
 TlsNames = Callable[[str], str]
-
-
-def is_address(host: str) -> bool:
-    """Whether `host` is an IP address, so that nothing needs to be looked up."""
-    try:
-        ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    return True
-
-
-class Resolver:
-    """Looks names up, and remembers the answers for a short while."""
-
-    def __init__(self) -> None:
-        self._cache: dict[tuple[str, int], tuple[float, list[str]]] = {}
-
-    async def addresses(self, host: str, *, stream: bool) -> list[str]:
-        """The addresses of a host, at least one.
-
-        Raises:
-            OSError: there are none, or the look-up took too long.
-        """
-        if is_address(host):
-            return [host]
-        loop = asyncio.get_running_loop()
-        kind = 1 if stream else 2  # socket.SOCK_STREAM, socket.SOCK_DGRAM
-        known = self._cache.get((host, kind))
-        if known is not None and known[0] > loop.time():
-            return known[1]
-        async with asyncio.timeout(LOOKUP_SECONDS):
-            found = await loop.getaddrinfo(host, None, type=kind)
-        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-        if not addresses:
-            raise OSError(f"{host} has no address")
-        if len(self._cache) > 1000:
-            self._cache.clear()
-        self._cache[host, kind] = (loop.time() + _CACHED_SECONDS, addresses)
-        return addresses
 
 
 class Connector:
@@ -138,13 +97,13 @@ class Connector:
     async def _connect(self, hop: Hop) -> StreamConnection | None:
         loop = asyncio.get_running_loop()
         try:
-            addresses = await self._resolver.addresses(hop.host, stream=True)
+            servers = await self._resolver.servers(hop)
         except (OSError, UnicodeError) as error:
             logger.warning("sip: %s cannot be looked up: %s", hop.host, error)
             return None
         tls = self._tls_context(hop.host) if hop.transport == "TLS" else None
-        for address in addresses:
-            known = self.find(Hop(hop.transport, address, hop.port))
+        for address, port in servers:
+            known = self.find(Hop(hop.transport, address, port))
             if known is not None and tls is None:
                 return known
             try:
@@ -152,7 +111,7 @@ class Connector:
                     _, connection = await loop.create_connection(
                         lambda: self.new(hop.transport, ours=True),
                         address,
-                        hop.port,
+                        port,
                         ssl=tls,
                         server_hostname=self._tls_name(hop.host) if tls else None,
                     )
@@ -161,7 +120,7 @@ class Connector:
                     "sip: no %s connection to %s port %d: %s",
                     hop.transport,
                     hop.host,
-                    hop.port,
+                    port,
                     error or "timed out",
                 )
                 continue

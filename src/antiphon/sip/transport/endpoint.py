@@ -28,7 +28,8 @@ from ..sdp import Direction
 from ..stack import UserAgentOptions
 from ..uri import Uri
 from ..user_agent import UserAgent
-from .connector import HANDSHAKE_SECONDS, Connector, Resolver, TlsContexts, TlsNames, is_address
+from .connector import HANDSHAKE_SECONDS, Connector, TlsContexts, TlsNames
+from .resolver import Resolver, is_address, usual_port
 from .stream import StreamConnection
 from .udp import UdpSocket
 
@@ -358,7 +359,7 @@ class SipEndpoint:
         hop = send.hop
         if hop.transport == "UDP":
             if is_address(hop.host):
-                self._send_datagram(send, hop.host)
+                self._send_datagram(send, hop.host, hop.port or usual_port("UDP"))
             else:
                 self._spawn(self._look_up_and_send(send))
             return
@@ -366,20 +367,20 @@ class SipEndpoint:
         if connection is None or not connection.send(send.data):
             self._spawn(self._connect_and_send(send))
 
-    def _send_datagram(self, send: Send, host: str) -> None:
+    def _send_datagram(self, send: Send, host: str, port: int) -> None:
         self.admission.learn(host, self._loop.time())
         bound = next((one for one in self._udp if (":" in one.address[0]) == (":" in host)), None)
-        if bound is None or not bound.send(send.data, host, send.hop.port):
+        if bound is None or not bound.send(send.data, host, port):
             self._failed(send)
 
     async def _look_up_and_send(self, send: Send) -> None:
         try:
-            addresses = await self._resolver.addresses(send.hop.host, stream=False)
+            servers = await self._resolver.servers(send.hop)
         except (OSError, UnicodeError) as error:
             logger.warning("sip: %s cannot be looked up: %s", send.hop.host, error)
             self._failed(send)
         else:
-            self._send_datagram(send, addresses[0])
+            self._send_datagram(send, *servers[0])
 
     async def _connect_and_send(self, send: Send) -> None:
         connection = await self._connector.connect(send.hop) or self._connector.last_resort(send.hop)

@@ -30,7 +30,7 @@ class Provider(ABC):
             return address_uri(number)
         user = self.dialled(trunk, normalize_number(number, trunk.default_region))
         parameters = {} if trunk.transport == "UDP" else {"transport": trunk.transport.lower()}
-        return user_uri(user, _bracketed(trunk.address), trunk.port, **parameters)
+        return user_uri(user, _bracketed(trunk.address), trunk.port or None, **parameters)
 
     def from_(self, trunk: SipTrunk, caller_number: str) -> NameAddr:
         """Who calls: the number that the callee is shown."""
