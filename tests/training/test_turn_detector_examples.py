@@ -7,10 +7,12 @@ import json
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 from training.turn_detector import cuts
 from training.turn_detector.batches import Examples
-from training.turn_detector.cuts import SENTENCE_END, Step, Turn, balanced, steps
+from training.turn_detector.cuts import FIGURES, SENTENCE_END, Step, Turn, balanced, steps, weighed
+from training.turn_detector.services import dialogue
 from training.turn_detector.speech import disturbed, spelled
 from training.turn_detector.split import UNSEEN, split
 
@@ -116,3 +118,27 @@ def test_services_are_set_aside_whole_and_nothing_is_lost(tmp_path: Path) -> Non
         row["user"] for row in rows
     )
     assert parts["seen"]
+
+
+def test_places_with_figures_among_the_last_six_words_weigh_more() -> None:
+    found = [Step(("at",), cut=1.0), Step(("5",), cut=1.0), *[Step((word,), cut=1.0) for word in "abcdef"]]
+    assert [step.cut for step in weighed(found)] == [1.0, *[FIGURES] * 6, 1.0]
+
+
+def test_turns_about_other_services_have_all_their_blanks_filled_in_and_differ() -> None:
+    rng = random.Random(4)
+    turns = [dialogue(rng) for _ in range(2000)]
+    assert not any("{" in turn.text or "}" in turn.text for turn in turns)
+    assert all(steps(turn.text, NOBODY) for turn in turns)
+    assert len({turn.text for turn in turns}) > 1000
+
+
+def test_what_comes_next_is_known_but_after_words_said_behind_the_end() -> None:
+    turns = [Turn("travel", (), "to ny")] * 400
+    batches = list(Examples(turns, NOBODY, PIECES).epoch(seed=2, size=8))
+    for batch in batches:
+        for row, end, following in zip(batch.turns, batch.end, batch.following, strict=True):
+            last = int(np.flatnonzero(row)[-1])
+            assert following[:last].tolist() == row[1 : last + 1].tolist()
+            assert following[last] == (TURN if end[last] >= 1 else -1)
+    assert any((batch.following[:, 0] >= 0).any() for batch in batches)
