@@ -152,7 +152,7 @@ def test_beyond_this_machine_the_demo_uses_https_and_a_taken_sip_port_does_not_s
         with running([*command, "--sip-port", sip_port], ANTIPHON_DATA_DIR=str(tmp_path)) as demo:
             url = demo.wait_for(r"https://localhost:\d+")
             demo.wait_for("self-signed")
-            demo.wait_for(rf"Telephones cannot call: SIP port {sip_port}")
+            demo.wait_for(rf"Telephones cannot call. If SIP port {sip_port} is taken")
             assert get(f"{url}/healthz")["status"] == "ok"
             assert demo.stop() == 0
             assert "softphone" not in demo.printed

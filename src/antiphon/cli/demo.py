@@ -59,7 +59,7 @@ def run_demo(
             console.print(f"A softphone on this machine calls it at sip:{assistant}@{sip}", style="dim")
         else:
             console.print(
-                f"Telephones cannot call: SIP port {sip_port} cannot be had; --sip-port takes another.",
+                f"Telephones cannot call. If SIP port {sip_port} is taken, --sip-port chooses another.",
                 style="yellow",
             )
         console.print(f"Its store is {settings.store}.", style="dim")
