@@ -53,6 +53,7 @@ _PHRASES = {
     480: "Temporarily Unavailable",
     486: "Busy Here",
     487: "Request Terminated",
+    500: "Server Internal Error",
     503: "Service Unavailable",
 }
 
