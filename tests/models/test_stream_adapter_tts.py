@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -282,3 +282,12 @@ def test_a_guard_blames_the_voice_only_for_audio_that_it_owes(
 ) -> None:
     scripts = {} if script is None else dict.fromkeys(["A whole sentence.", "half a"], script)
     assert asyncio.run(guarded(Voice(scripts=scripts), act)) == outcome
+
+
+def test_a_text_that_comes_with_every_piece_is_said_once() -> None:
+    async def again() -> AsyncIterator[SynthesizedAudio]:
+        for value in (1, 2, 3):
+            yield replace(audio(value), text="Hello there.")
+
+    spoken = asyncio.run(speak(Voice(scripts={"Hello there.": again}), "Hello there. Hello there. Bye."))
+    assert [text for text, _ in spoken] == ["Hello there.", "", "", "Hello there.", "", "", "Bye.", ""]

@@ -14,6 +14,7 @@ from antiphon.audio import AudioFrame
 from antiphon.models.chat_context import ChatContext, ChatMessage, ToolCall
 from antiphon.models.errors import ConfigurationError, StopResponse
 from antiphon.models.tools import RunContext, function_tool
+from antiphon.models.tts import SynthesizedAudio
 from antiphon.voice import Agent, AgentSession, CloseReason, SpeechHandle
 from support.scripted import (
     Answer,
@@ -226,6 +227,20 @@ def test_an_llm_node_may_return_a_text_and_a_tts_node_bare_frames() -> None:
     record = run(converse([TURN], until=9, agent=Plain(instructions="")))
     assert record.log()[1] == ("assistant", "Always the same.")
     assert record.playouts[0][1] - record.playouts[0][0] == near(1.0)
+
+
+def test_word_timings_of_another_form_are_passed_over() -> None:
+    class Timed(Agent):
+        async def tts_node(
+            self, text: AsyncIterable[str], model_settings: Any
+        ) -> AsyncIterator[SynthesizedAudio]:
+            words: Any = {"Always": [0.0, 0.2]}
+            async for piece in text:
+                yield SynthesizedAudio(AudioFrame(np.full(800, 100, np.int16), 8000), piece, words)
+
+    record = run(converse([TURN], until=9, agent=Timed(instructions="")))
+    assert record.log()[1] == ("assistant", REPLY)
+    assert record.all("error") == []
 
 
 # -- queued speech -----------------------------------------------------------------------------------------------------

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..audio import AudioFrame
 from .chat_context import ChatContext, ChatMessage, ToolCall
@@ -88,6 +89,33 @@ class LLM(ABC):
 
     async def aclose(self) -> None:
         """Free what the model holds; safe to call twice."""
+
+
+def ask(
+    llm: LLM,
+    chat_ctx: ChatContext | list[ChatMessage],
+    tools: Sequence[FunctionTool] | None,
+    *,
+    temperature: float | None = None,
+    tool_choice: ToolChoice = "auto",
+) -> LLMStream:
+    """Ask a model, also one whose `chat` knows no `tool_choice`: where tools are forbidden it is offered none.
+
+    Args:
+        temperature: None: the model's own default.
+    """
+    options: dict[str, Any] = {} if temperature is None else {"temperature": temperature}
+    if tool_choice != "auto":
+        if _knows_tool_choice(llm):
+            options["tool_choice"] = tool_choice
+        elif tool_choice == "none":
+            tools = None
+    return llm.chat(chat_ctx, tools, **options)
+
+
+def _knows_tool_choice(llm: LLM) -> bool:
+    parameters = inspect.signature(llm.chat).parameters
+    return "tool_choice" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
 class LLMStream(ABC):

@@ -155,12 +155,12 @@ class SentenceStream(SynthesizeStream):
         return None
 
     async def _receive(self, request: _Request) -> AsyncIterator[SynthesizedAudio]:
-        first = True
+        first, said = True, ""
         while (piece := await request.pieces.get()) is not None:
-            if first and not piece.text:
-                piece = replace(piece, text=request.text)
-            first = False
-            yield piece
+            text = piece.text or (request.text if first else "")
+            # A voice may name the text with every piece of its audio; it is said once.
+            yield replace(piece, text="" if text == said else text)
+            first, said = False, text or said
         if self._closed:
             return
         if request.error is not None:

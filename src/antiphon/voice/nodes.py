@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..audio import AudioFrame
 from ..models.chat_context import ChatContext
 from ..models.errors import ConfigurationError
-from ..models.llm import LLM, ChatChunk
+from ..models.llm import LLM, ChatChunk, ask
 from ..models.realtime import RealtimeModel
 from ..models.stt import STT, RecognizeStream, SpeechEvent
 from ..models.tools import FunctionTool
@@ -111,7 +111,7 @@ async def llm_node(
     llm = agent.llm or agent.session.llm
     if llm is None:
         raise ConfigurationError("the session has no llm; give AgentSession(llm=...) one")
-    stream = llm.chat(chat_ctx, tools, tool_choice=model_settings.tool_choice)
+    stream = ask(llm, chat_ctx, tools, tool_choice=model_settings.tool_choice)
     try:
         async for chunk in stream:
             yield chunk

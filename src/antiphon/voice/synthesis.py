@@ -135,7 +135,8 @@ class Synthesis:
         text: str = ""
         words: list[WordInfo] | None = None
         if isinstance(piece, SynthesizedAudio):
-            text, words, piece = piece.text, piece.word_info, piece.frame
+            words = piece.word_info if isinstance(piece.word_info, list) else None
+            text, piece = piece.text, piece.frame
         frame = self._fit(piece.to_mono())
         self._segment.push(frame, text, words)
         if frame.samples.size:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ..chat_context import ChatContext, ChatMessage
 from ..deadlines import STALL_TIMEOUT, TimedStream, close_within
 from ..errors import ProviderError
-from ..llm import LLM, ChatChunk, LLMCapabilities, LLMStream, ToolChoice
+from ..llm import LLM, ChatChunk, LLMCapabilities, LLMStream, ToolChoice, ask
 from ..tools import FunctionTool
 from .chain import Attempt, BackOff, OnAvailabilityChanged, ProviderChain, as_provider_error
 
@@ -94,7 +94,7 @@ class _Request:
     tool_choice: ToolChoice
 
     def send(self, llm: LLM) -> LLMStream:
-        return llm.chat(self.chat_ctx, self.tools, self.temperature, tool_choice=self.tool_choice)
+        return ask(llm, self.chat_ctx, self.tools, temperature=self.temperature, tool_choice=self.tool_choice)
 
 
 class LLMFallbackStream(LLMStream):
