@@ -17,6 +17,7 @@ class TurnOptions:
             without voice activity detection) or `"manual"` (only `CommitRequested`).
         min_endpointing_delay: from end of speech to commit when the turn looks finished.
         max_endpointing_delay: the same when the detector says "not finished".
+        unheard_words_delay: the same when it said so of words after which there was speech that was not recognised.
         end_of_turn_threshold: probability from which a turn looks finished.
         immediate_threshold: probability from which the turn commits as soon as silence is confirmed.
         detector_patience: how long a turn that is due waits for the detector's answer about its last words.
@@ -39,6 +40,7 @@ class TurnOptions:
     turn_detection: TurnDetection = "vad"
     min_endpointing_delay: float = 0.5
     max_endpointing_delay: float = 3.0
+    unheard_words_delay: float = 1.25
     end_of_turn_threshold: float = 0.5
     immediate_threshold: float = 0.9
     detector_patience: float = 0.1
