@@ -251,7 +251,7 @@ def test_whoever_takes_calls_and_fails_is_a_server_error(run_clean: Any, caplog:
         dialler = LoopbackDialler(rooms, take=take)
         await dialler.dial(REQUEST, told.append)
         await until(lambda: any(isinstance(event, LegRejected) for event in told))
-        assert told[-1] == LegRejected(500, "")
+        assert told[-1] == LegRejected(500, "Server Internal Error")
         await dialler.aclose()
         assert dialler.lines == 0
         await rooms.aclose()
