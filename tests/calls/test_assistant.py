@@ -89,6 +89,7 @@ def test_defaults() -> None:
         "end_call": {"enabled": True, "phrase": "", "message": "Goodbye."},
         "end_call_webhook": None,
         "recording": True,
+        "active": True,
         "public": False,
         "examples": [],
     }

@@ -55,7 +55,8 @@ def test_every_field_is_described(model: type[Document]) -> None:
 def test_every_manner_is_described_with_its_default() -> None:
     for name, value in Interaction():
         if not isinstance(value, Document):
-            assert f"| `{name}` | {value:g} |" in PAGE
+            shown = f"{value:g}" if isinstance(value, int | float) else f'`"{value}"`'
+            assert f"| `{name}` | {shown} |" in PAGE
             continue
         if f"| `{name}` | off |" in PAGE:
             continue
