@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -241,6 +242,22 @@ def test_a_long_packet_of_another_rate_is_not_taken_for_a_frame() -> None:
             ready = receiver.next_payload(number * 0.04 + half * FRAME)
             assert ready is None
             assert receiver.pull(number * 0.04 + half * FRAME).size == 320
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_packets_that_name_their_key_are_read(suite: str) -> None:
+    """RFC 3711 section 3.1: the MKI stands before the authentication tag, which does not cover it."""
+    key = SrtpKey.generate(suite)
+    context, receiver = SrtpContext(key, inbound=False), RtpStream(settings(receive_key=replace(key, mki=4)))
+    protected = context.protect(audio(1))
+    tag = 4 if suite.endswith("_32") else 10
+    assert receiver.receive(protected[:-tag] + b"\0\0\0\1" + protected[-tag:], FAR, 0.0).valid
+    report = RtpStream(settings()).report(0.0, 0.0)
+    assert report is not None
+    named = context.protect_rtcp(report)
+    receiver.receive_rtcp(named[:-10] + b"\0\0\0\1" + named[-10:], (FAR[0], FAR[1] + 1), 0.1)
+    assert not receiver.receive(b"\x80\0", FAR, 0.2).valid
+    assert (receiver.refusals.malformed, receiver.refusals.source) == (1, 0)
 
 
 def test_a_new_key_of_the_far_end_leaves_ours_as_it_is() -> None:

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from antiphon.sip.errors import MediaNotAcceptable, SdpError
-from antiphon.sip.offer_answer import CODECS, SUITE, LocalMedia, MediaSession, NegotiatedMedia, Srtp
+from antiphon.sip.offer_answer import CODECS, LocalMedia, MediaSession, NegotiatedMedia, Srtp
+from antiphon.sip.sdes import SUITE
 from antiphon.sip.sdp import Direction, MediaDescription, SessionDescription, parse_sdp
 from support.sip_wire import sdp
 
@@ -229,6 +230,32 @@ def test_keys_are_exchanged(protocol: str, policy: Srtp) -> None:
     assert (crypto.tag, crypto.suite, base64.b64decode(crypto.key)) == (3, SUITE, OTHER_KEY)
     assert answer.media[0].protocol == protocol
     assert (media.send_key, media.receive_key) == (OTHER_KEY, bytes(range(30)))
+
+
+@pytest.mark.parametrize(
+    ("line", "tag", "mki"),
+    [
+        (f"1 AES_CM_128_HMAC_SHA1_32 inline:{KEY}", 1, 0),
+        (f"2 {SUITE} inline:{KEY}|2^20|1:4", 2, 4),
+        (f"2 {SUITE} inline:{KEY}|1048576", 2, 0),
+        (f"7 {SUITE} inline:{KEY}|7:1", 7, 1),
+        (f"3 {SUITE} inline:{KEY}|2^20|1:4;inline:{KEY}|2^20|2:4", 0, 0),
+        (f"4 {SUITE} inline:{KEY} UNENCRYPTED_SRTP", 0, 0),
+        (f"5 {SUITE} inline:{KEY}|2^20|1:400", 0, 0),
+        (f"6 AES_256_CM_HMAC_SHA1_80 inline:{KEY}", 0, 0),
+    ],
+)
+def test_which_keys_are_taken(line: str, tag: int, mki: int) -> None:
+    """RFC 4568 sections 6.1 to 6.3: the shorter tag and a named key are fine, several keys and other ways are not."""
+    body = sdp(protocol="RTP/SAVP", extra=f"a=crypto:{line}\r\n")
+    if not tag:
+        with pytest.raises(MediaNotAcceptable):
+            answered(body, srtp=Srtp.REQUIRED)
+        return
+    answer, media = answered(body, srtp=Srtp.REQUIRED)
+    (crypto,) = answer.media[0].cryptos
+    assert (crypto.tag, crypto.suite) == (tag, line.split()[1])
+    assert (media.suite, media.receive_mki) == (crypto.suite, mki)
 
 
 def test_an_encrypted_section_comes_before_a_plain_one() -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from antiphon.rtp.codecs import codec_named, create_coder
 from antiphon.rtp.dtmf import DtmfReceiver
 from antiphon.rtp.packet import MalformedPacket, RtpPacket, Unwrapper, is_rtcp, parse_rtp
-from antiphon.rtp.srtp import SUITES, SrtpContext, SrtpKey
+from antiphon.rtp.srtp import SrtpContext, SrtpKey
 from antiphon.rtp.stream import RtpStream, StreamSettings
 from antiphon.sip import events as sip
 from antiphon.sip.admission import Admission
@@ -125,8 +125,8 @@ class Earpiece(asyncio.DatagramProtocol):
             remote=remote,
             sending=media.direction.sends,
             receiving=media.direction.receives,
-            send_key=None if media.send_key is None else SrtpKey(SUITES[0], media.send_key),
-            receive_key=None if media.receive_key is None else SrtpKey(SUITES[0], media.receive_key),
+            send_key=None if media.send_key is None else SrtpKey(media.suite, media.send_key),
+            receive_key=None if media.receive_key is None else SrtpKey(media.suite, media.receive_key),
         )
         before, self._settings = self._settings, settings
         if self._stream is None:

@@ -16,14 +16,20 @@ from .packet import MalformedPacket
 
 SUITES = ("AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32")
 KEY_BYTES = 30  # master key of 16 and salt of 14
+_RTCP_TAG = 10  # with either suite (RFC 4568 section 6.2.2)
 
 
 @dataclass(frozen=True, slots=True)
 class SrtpKey:
-    """One direction's key, as `a=crypto` carries it."""
+    """One direction's key, as `a=crypto` carries it.
+
+    Attributes:
+        mki: octets in each packet that name the key (RFC 3711 section 3.1); read only, as there is but one key.
+    """
 
     suite: str
     key: bytes
+    mki: int = 0
 
     def __repr__(self) -> str:
         return f"SrtpKey({self.suite})"
@@ -86,6 +92,8 @@ class SrtpContext:
                 else pylibsrtp.Policy.SRTP_PROFILE_AES128_CM_SHA1_80
             ),
         )
+        self._mki = key.mki
+        self._tag = 4 if key.suite.endswith("_32") else _RTCP_TAG
         self._session: Any = pylibsrtp.Session(policy)
         self._error: type[Exception] = pylibsrtp.Error
 
@@ -100,7 +108,7 @@ class SrtpContext:
     def unprotect(self, datagram: bytes) -> bytes:
         """Raises MalformedPacket for what is forged, replayed or not SRTP."""
         try:
-            plain: bytes = self._session.unprotect(datagram)
+            plain: bytes = self._session.unprotect(self._without_mki(datagram, self._tag))
         except self._error as error:
             raise MalformedPacket(f"SRTP: {error}") from error
         return plain
@@ -108,7 +116,13 @@ class SrtpContext:
     def unprotect_rtcp(self, datagram: bytes) -> bytes:
         """Raises MalformedPacket."""
         try:
-            plain: bytes = self._session.unprotect_rtcp(datagram)
+            plain: bytes = self._session.unprotect_rtcp(self._without_mki(datagram, _RTCP_TAG))
         except self._error as error:
             raise MalformedPacket(f"SRTCP: {error}") from error
         return plain
+
+    def _without_mki(self, datagram: bytes, tag: int) -> bytes:
+        """It stands before the authentication tag, which does not cover it."""
+        if not self._mki:
+            return datagram
+        return datagram[: -tag - self._mki] + datagram[-tag:]

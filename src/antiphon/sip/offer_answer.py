@@ -18,10 +18,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from .errors import MediaNotAcceptable
+from .sdes import KEY_OCTETS, SUITE, best_crypto, key_of, mki_octets
 from .sdp import Attribute, Crypto, Direction, MediaDescription, RtpMap, SessionDescription, direction
 
-SUITE = "AES_CM_128_HMAC_SHA1_80"
-_KEY_OCTETS = 30  # 128 bits of key and 112 of salt (RFC 4568 section 6.2)
 _NOWHERE = frozenset({"0.0.0.0", "::"})
 _NO_WAY = "the {} wants media at an address that is not an IP address of our kind"
 _PLAIN, _SECURE = frozenset({"RTP/AVP", "RTP/AVPF"}), frozenset({"RTP/SAVP", "RTP/SAVPF"})
@@ -105,6 +104,8 @@ class NegotiatedMedia:
         comfort_noise: the peer may send payload type 13.
         ptime: milliseconds a packet that the peer wants to receive.
         send_key, receive_key: SRTP master key and salt, 30 octets each; None: not encrypted.
+        suite: of both keys, as `AES_CM_128_HMAC_SHA1_80`; empty: not encrypted.
+        receive_mki: octets in the peer's packets that name its key.
         parameters: the peer's format parameters of the codec.
         round: counts the peer's descriptions; a repeated one has the same `o=` (RFC 3264 section 8).
     """
@@ -126,6 +127,8 @@ class NegotiatedMedia:
     send_key: bytes | None = None
     receive_key: bytes | None = None
     parameters: str = ""
+    suite: str = ""
+    receive_mki: int = 0
     also_received: tuple[tuple[int, str], ...] = ()
     round: int = 0
 
@@ -158,7 +161,7 @@ class MediaSession:
         self._id = session_id
         self._version = session_id
         self._last: SessionDescription | None = None
-        self._key = random_bytes(_KEY_OCTETS)
+        self._key = random_bytes(KEY_OCTETS)
         self._lines: tuple[MediaDescription, ...] = ()
         self._types: dict[str, int] = {}
         self._round, self._peer_origin = 0, ""
@@ -199,8 +202,8 @@ class MediaSession:
         if not self._reaches(session.address_of(answered)):
             raise MediaNotAcceptable(_NO_WAY.format("answer"))
         self._remember(offered)
-        keys = self._answered_crypto(offered, answered)
-        self.negotiated = self._agree(session, answered, codec, offered, keys)
+        crypto = self._answered_crypto(offered, answered)
+        self.negotiated = self._agree(session, answered, codec, offered, crypto)
         return self.negotiated
 
     def abandon_offer(self) -> None:
@@ -226,8 +229,7 @@ class MediaSession:
         self._remember(line)
         self._lines = tuple(line if i == index else _refused(m) for i, m in enumerate(session.media))
         body = self._describe(list(self._lines))
-        keys = (self._key, _key_of(crypto)) if crypto else None
-        self.negotiated = self._agree(session, media, codec_map, line, keys)
+        self.negotiated = self._agree(session, media, codec_map, line, crypto)
         return body, self.negotiated
 
     def can_answer(self, session: SessionDescription) -> bool:
@@ -243,7 +245,7 @@ class MediaSession:
             if media.kind != "audio" or not media.port:
                 continue
             codec = self._choose(media, own_order=self.local.prefer_own_order)
-            crypto = next((c for c in media.cryptos if _usable(c)), None)
+            crypto = best_crypto(media.cryptos)
             encrypts = crypto is not None and self.local.srtp is not Srtp.OFF
             if codec is None or (media.protocol in _SECURE and not encrypts):
                 continue
@@ -328,7 +330,7 @@ class MediaSession:
             formats.append(str(event.payload_type))
             attributes += _event_attributes(event.payload_type, event.clock_rate)
         if crypto is not None:
-            attributes.append(("crypto", str(Crypto(crypto.tag, SUITE, self._own_key))))
+            attributes.append(("crypto", str(Crypto(crypto.tag, crypto.suite, self._own_key))))
         attributes += [("ptime", str(media.ptime or self.local.ptime)), (own.value, None)]
         return MediaDescription(
             "audio", self.local.port, media.protocol, tuple(formats), "", tuple(attributes)
@@ -360,7 +362,7 @@ class MediaSession:
         media: MediaDescription,
         codec: RtpMap,
         ours: MediaDescription,
-        keys: tuple[bytes, bytes] | None,
+        crypto: Crypto | None,
     ) -> NegotiatedMedia:
         """What follows from the peer's section and `ours`, whose numbers the peer uses (RFC 3264 sections 5.1 and 6.1)."""
         theirs = _peer_direction(session, media)
@@ -384,22 +386,22 @@ class MediaSession:
             dtmf_clock_rate=event_clock,
             comfort_noise=any(t.name == "CN" for t in media.payload_types),
             ptime=media.ptime or self.local.ptime,
-            send_key=keys[0] if keys else None,
-            receive_key=keys[1] if keys else None,
+            send_key=self._key if crypto else None,
+            receive_key=key_of(crypto) if crypto else None,
+            suite=crypto.suite if crypto else "",
+            receive_mki=mki_octets(crypto) if crypto else 0,
             parameters=media.format_parameters(codec.payload_type),
             also_received=_also_received(media, ours, receive_type),
             round=self._round,
         )
 
-    def _answered_crypto(
-        self, offered: MediaDescription, answered: MediaDescription
-    ) -> tuple[bytes, bytes] | None:
-        """The keys of an answered offer.
+    def _answered_crypto(self, offered: MediaDescription, answered: MediaDescription) -> Crypto | None:
+        """The key that answers ours.
 
         Raises:
             MediaNotAcceptable: encryption was offered as a must and is missing, or came unasked.
         """
-        crypto = next((c for c in answered.cryptos if _usable(c)), None)
+        crypto = best_crypto(c for c in answered.cryptos if c.suite == SUITE)
         if self.local.srtp is Srtp.OFF:
             crypto = None
         secure = answered.protocol in _SECURE
@@ -409,7 +411,7 @@ class MediaSession:
             raise MediaNotAcceptable("the answer takes encryption away")
         if self.local.srtp is Srtp.REQUIRED and crypto is None:
             raise MediaNotAcceptable(f"the answer is not encrypted with {SUITE}, which this trunk requires")
-        return (self._key, _key_of(crypto)) if crypto else None
+        return crypto
 
     def _event_type(self, media: MediaDescription, clock_rate: int) -> RtpMap | None:
         """The telephone events to use: those on the codec's clock, else any (RFC 4733 section 2.1)."""
@@ -456,20 +458,6 @@ def _also_received(
                 found[number] = payload.name
     found.pop(chosen, None)
     return tuple(sorted(found.items()))
-
-
-def _usable(crypto: Crypto) -> bool:
-    """Whether it is our suite, without a key index or session parameters, which we do not do."""
-    if crypto.suite != SUITE or ":" in crypto.lifetime_and_mki or crypto.session_params:
-        return False
-    try:
-        return len(base64.b64decode(crypto.key, validate=True)) == _KEY_OCTETS
-    except ValueError:
-        return False
-
-
-def _key_of(crypto: Crypto) -> bytes:
-    return base64.b64decode(crypto.key)
 
 
 def _rtcp_port(media: MediaDescription) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..rtp.codecs import codec_named
-from ..rtp.srtp import SUITES, SrtpKey
+from ..rtp.srtp import SrtpKey
 from ..rtp.stream import StreamSettings
 from ..sip.offer_answer import NegotiatedMedia
 
@@ -37,8 +37,10 @@ def stream_settings(media: NegotiatedMedia, media_networks: Sequence[str] = ()) 
         remote_rtcp=(media.address, media.rtcp_port) if media.rtcp_port else None,
         sending=media.direction.sends,
         receiving=media.direction.receives,
-        send_key=None if media.send_key is None else SrtpKey(SUITES[0], media.send_key),
-        receive_key=None if media.receive_key is None else SrtpKey(SUITES[0], media.receive_key),
+        send_key=None if media.send_key is None else SrtpKey(media.suite, media.send_key),
+        receive_key=None
+        if media.receive_key is None
+        else SrtpKey(media.suite, media.receive_key, media.receive_mki),
         media_networks=tuple(media_networks),
         round=media.round,
     )
