@@ -22,14 +22,14 @@ from typing import Any
 import numpy as np
 
 from antiphon.audio import AudioFrame
-from antiphon.rooms import ParticipantKind, RoomEvent
+from antiphon.rooms import ParticipantKind, Room, RoomEvent
 from antiphon.rooms.local import LocalRooms
 from antiphon.rtp.codecs import PCMU
 from antiphon.rtp.media_process import MediaCall, MediaProcess
 from antiphon.rtp.port_pool import PortPool
 from antiphon.rtp.srtp import SrtpKey
 from antiphon.rtp.stream import StreamSettings
-from antiphon.telephony import IncomingCall
+from antiphon.telephony import IncomingCall, LegEnded
 from antiphon.telephony.sip_service import SipOptions, SipService
 
 from .measurement import Plan, Row, percentile
@@ -226,9 +226,14 @@ def _most(*, encrypted: bool, quick: bool) -> tuple[Point | None, list[Point]]:
 
 @dataclass
 class _Service:
-    """A service whose calls are answered at once by an agent that speaks all the time."""
+    """A service whose calls are answered at once by an agent that speaks all the time.
+
+    Attributes:
+        ringing, set_up: seconds from when each INVITE was read until 180 and 200 had been sent.
+    """
 
     service: SipService
+    ringing: list[float]
     set_up: list[float]
 
 
@@ -236,7 +241,14 @@ class _Service:
 async def _service(speech: float) -> AsyncIterator[_Service]:
     rooms = LocalRooms()
     voice = (4000 * np.sin(np.arange(round(24000 * speech)) / 9)).astype(np.int16)
+    ringing: list[float] = []
     set_up: list[float] = []
+    leaving: set[asyncio.Task[None]] = set()
+
+    def leave(agent: Room) -> None:
+        task = asyncio.create_task(agent.disconnect())
+        leaving.add(task)
+        task.add_done_callback(leaving.discard)
 
     async def take(call: IncomingCall) -> None:
         begun = time.perf_counter()
@@ -247,7 +259,9 @@ async def _service(speech: float) -> AsyncIterator[_Service]:
         agent.on(RoomEvent.TRACK_SUBSCRIBED, lambda track, _: track.subscribe(lambda _frame: None))
         output = await agent.publish_audio("voice", sample_rate=24000)
         await call.join(room)
+        call.leg.on_event = lambda event: leave(agent) if isinstance(event, LegEnded) else None
         await call.ring()
+        ringing.append(time.perf_counter() - begun)
         await call.leg.answer()
         set_up[index] = time.perf_counter() - begun
         output.push(AudioFrame(voice, 24000))
@@ -257,7 +271,7 @@ async def _service(speech: float) -> AsyncIterator[_Service]:
     service = SipService(options, rooms, take, tick=rooms.tick)
     await service.start()
     try:
-        yield _Service(service, set_up)
+        yield _Service(service, ringing, set_up)
     finally:
         await service.aclose()
         await rooms.aclose()
@@ -307,14 +321,50 @@ async def _bridged(calls: int, rate: int) -> dict[str, float]:
                 if sipp.returncode is None:
                     sipp.kill()
                     await sipp.wait()
-            for _ in range(100):
-                if not service.calls and not service.engines.ports.used:
-                    break
-                await asyncio.sleep(0.05)
+            await _emptied(service)
             measured["left"] = float(service.calls + service.engines.ports.used)
             measured["p50"] = percentile(running.set_up, 50)
             measured["p95"] = percentile(running.set_up, 95)
             return measured
+
+
+async def _emptied(service: SipService) -> None:
+    for _ in range(100):
+        if not service.calls and not service.engines.ports.used:
+            return
+        await asyncio.sleep(0.05)
+
+
+def _kept(pid: int) -> tuple[int, float]:
+    """Descriptors and resident megabytes of a process."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return len(os.listdir(f"/proc/{pid}/fd")), pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+async def _set_ups(rate: int, rounds: int, seconds: float) -> list[Row]:
+    """Short calls at a rate, in rounds: how soon it rings, and what is left of them."""
+    count = round(rate * seconds)
+    with tempfile.TemporaryDirectory() as name:
+        async with _service(1.0) as running:
+            service = running.service
+            (engine,) = service.engines.engines
+            assert engine.pid is not None
+            kept, failed = [], 0
+            for _ in range(rounds):
+                sipp = await _sipp(service.address, count, rate, 1.0, Path(name))
+                async with asyncio.timeout(seconds + 60):
+                    failed += await sipp.wait()
+                await _emptied(service)
+                kept.append((_kept(os.getpid()), _kept(engine.pid)))
+            measured = running.ringing
+            (own, media), (own_last, media_last) = kept[0], kept[-1]
+    note = (
+        f"{rounds} times {count} calls; p50 {1000 * percentile(measured, 50):.1f} ms; sipp ended with {failed}. From the first "
+        f"round to the last: descriptors {own[0]} to {own_last[0]} and {media[0]} to {media_last[0]}, "
+        f"memory {own[1]:.0f} to {own_last[1]:.0f} MB and {media[1]:.0f} to {media_last[1]:.0f} MB (service, media)"
+    )
+    ring = round(1000 * percentile(measured, 95), 1)
+    return [Row(f"phone calls at {rate} a second: INVITE to 180, p95", "ms", ring, 100, note=note)]
 
 
 def _bridged_rows(calls: int, rate: int) -> list[Row]:
@@ -351,4 +401,7 @@ def measure(plan: Plan) -> list[Row]:
         rows.append(Row(name, "calls", calls, budget, higher_is_better=True, note=ladder))
         if best is not None:
             rows.append(Row(name + ": each", "% of a core", round(100 * best.share / best.calls, 3)))
-    return rows + _bridged_rows(40 if plan.quick else 100, 10)
+    rows += _bridged_rows(40 if plan.quick else 100, 10)
+    if shutil.which("sipp") is not None:
+        rows += asyncio.run(_set_ups(25, 2 if plan.quick else 4, 4.0 if plan.quick else 15.0))
+    return rows
