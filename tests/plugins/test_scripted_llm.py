@@ -267,9 +267,12 @@ def test_without_a_script_a_missing_argument_is_asked_for_by_name() -> None:
 def test_without_a_script_it_is_honest_about_itself() -> None:
     greeting = text_of(chunks(offline(), [ChatMessage(role="system", content="You are a pirate.")], SAMPLES))
     assert greeting.startswith("Hello")
-    [first, second] = converse(offline(), [], "explain quantum physics", "who are you")[0]
+    [first, second, third] = converse(
+        offline(), [], "explain quantum physics", "who are you", "what can you do"
+    )[0]
     assert "offline" in second
     assert first
+    assert "small talk" in third
 
 
 def test_argument_schemas() -> None:

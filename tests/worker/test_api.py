@@ -17,6 +17,7 @@ from antiphon import api
 from antiphon.models.errors import ConfigurationError
 from antiphon.rooms import DataPacket, ParticipantKind, RoomEvent
 from antiphon.rooms.local import LocalRooms
+from antiphon.worker import Job, JobContext, JobProcess
 
 SECRET = "a secret of at least thirty-two bytes"
 
@@ -133,6 +134,12 @@ def test_a_telephone_is_handed_to_the_telephony_of_the_process() -> None:
         await rooms.join("lobby", "caller", ParticipantKind.SIP)
         await transfer("caller")(api.LiveKitAPI(api.EmbeddedHost(rooms, sip=telephony)))
         assert telephony.transfers == [("lobby", "caller", "tel:+15105550101", False)]
+        agent = await rooms.join("lobby", "agent", ParticipantKind.AGENT)
+        host = api.EmbeddedHost(rooms, sip=telephony)
+        job = JobContext(Job("AJ_1", "lobby"), JobProcess(), agent, host, lambda reason: None)
+        await job.transfer_sip_participant("caller", "+15105550102")
+        await job.transfer_sip_participant("caller", "sip:sales@example.com")
+        assert [to for *_, to, _ in telephony.transfers[1:]] == ["tel:+15105550102", "sip:sales@example.com"]
         await rooms.aclose()
 
     asyncio.run(main())

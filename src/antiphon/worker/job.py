@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, overload
 
-from ..api import EmbeddedHost, LiveKitAPI
+from ..api import EmbeddedHost, LiveKitAPI, TransferSIPParticipantRequest
 from ..models.errors import AntiphonError
 from ..rooms import Participant, ParticipantKind, Room, RoomDisconnected, RoomEvent
 
@@ -152,6 +152,21 @@ class JobContext:
         finally:
             self.room.off(RoomEvent.PARTICIPANT_JOINED, joined)
             self.room.off(RoomEvent.DISCONNECTED, disconnected)
+
+    async def transfer_sip_participant(self, participant_id: str, transfer_to: str) -> None:
+        """Hand a telephone caller of this room over; returns when the other side has accepted.
+
+        Args:
+            participant_id: the caller's identity.
+            transfer_to: a number, or a `tel:` or `sip:` URI.
+
+        Raises:
+            ApiError: they are not in the room or on no telephone, or the transfer was refused.
+        """
+        target = transfer_to if ":" in transfer_to else f"tel:{transfer_to}"
+        await self.api.sip.transfer_sip_participant(
+            TransferSIPParticipantRequest(participant_id, self.job.room, target)
+        )
 
     def add_shutdown_callback(self, callback: ShutdownCallback) -> None:
         """Call `callback()` or `callback(reason)` when the job ends, before the room is left; it may be a coroutine."""

@@ -29,7 +29,7 @@ class Phrasing:
         """What the assistant can do; long lists are given in parts."""
         offers = self._script.offers()
         if not offers:
-            return ""
+            return self.pick(self._script.replies.nothing_to_offer, turn)
         if len(offers) > _MAX_OFFERS:
             start = (turn * 2) % len(offers)
             offers = [offers[(start + i) % len(offers)] for i in range(_MAX_OFFERS)]

@@ -92,6 +92,7 @@ class Replies:
         "I did not quite catch that.",
     )
     can_do: tuple[str, ...] = ("I can {offers|list}.", "You can ask me to {offers|or}.")
+    nothing_to_offer: tuple[str, ...] = ("I can only make a little small talk here.",)
     offer_human: tuple[str, ...] = ("I still did not get that. Would you like to talk to a person?",)
     say_again: tuple[str, ...] = ("Sorry, I still did not get that. Could you say it in other words?",)
     yes_or_no: tuple[str, ...] = ("Sorry, was that a yes or a no?", "I need a yes or a no.")
