@@ -1,4 +1,4 @@
-"""The REST interface on a store in a file, without a socket."""
+"""The REST interface without a socket, on a store in a file, or on each database where a module has its own `rest_store`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from support.stores import address, document_server_url
+
+__all__ = ["address", "document_server_url"]
 
 SECRET_KEY = base64.b64encode(bytes(range(32))).decode()
 
@@ -67,7 +71,12 @@ class Api:
 
 
 @pytest.fixture
-def rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., AbstractAsyncContextManager[Api]]:
+def rest_store(tmp_path: Path) -> str:
+    return f"sqlite:{tmp_path / 'rest.db'}"
+
+
+@pytest.fixture
+def rest(rest_store: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., AbstractAsyncContextManager[Api]]:
     """`async with rest(**services) as api`: the interface of a new store, and a key that may do everything."""
     import httpx
 
@@ -82,7 +91,7 @@ def rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Abstr
 
     @asynccontextmanager
     async def opened(**services: Any) -> AsyncIterator[Api]:
-        async with open_store(f"sqlite:{tmp_path / 'rest.db'}") as store:
+        async with open_store(rest_store) as store:
             app = create_app(ServerSettings(), StoredAssistants(store, None), LocalRooms())
             state = install_rest(app, RestServices(store, **services))
             key, _ = await create_key(store, "test", ["*"])

@@ -8,6 +8,13 @@ import pytest
 
 pytestmark = pytest.mark.needs("aiosqlite", "fastapi", "httpx")
 
+
+@pytest.fixture
+def rest_store(address: str) -> str:
+    """Each test on both databases."""
+    return address
+
+
 TRUNK = {"name": "Main", "address": "sip.example.com", "numbers": ["+14155550199"]}
 INTERNAL = {
     *("lease", "lease_seconds", "owner", "outbox", "outbox_due", "requests", "requests_pending"),

@@ -8,6 +8,13 @@ import pytest
 
 pytestmark = pytest.mark.needs("aiosqlite", "fastapi", "httpx")
 
+
+@pytest.fixture
+def rest_store(address: str) -> str:
+    """Each test on both databases."""
+    return address
+
+
 TOOL = {"name": "get_hours", "description": "When we are open.", "static": {"value": "nine to five"}}
 WEB_TOOL = {
     "name": "get_order",
