@@ -112,6 +112,37 @@ def test_sequence_and_timestamp_go_on_over_a_new_offer() -> None:
     assert second[0].payload_type == 8
 
 
+@pytest.mark.parametrize(
+    ("sequence", "timestamp"), [(30_000, 40), (40_000, 10**6), (60_000, 2**31 + 99), (5, 9)]
+)
+def test_a_far_end_that_begins_anew_under_its_old_name_is_heard(sequence: int, timestamp: int) -> None:
+    """RFC 3550 appendix A.1: as when another machine takes a call over; what is not lost is not counted as lost."""
+    pcm = bytes([0x10] * 160)
+    receiver = RtpStream(settings())
+    for n in range(200):
+        before = n < 100
+        number = 20_000 + n if before else sequence + n - 100
+        ticks = 500_000 + n * 160 if before else timestamp + (n - 100) * 160
+        packet = RtpPacket(0, number & 0xFFFF, ticks & 0xFFFFFFFF, 5, pcm)
+        receiver.receive(serialize_rtp(packet), FAR, n * FRAME)
+        frame = receiver.pull(n * FRAME)
+        if not 95 < n < 110 and n > 5:
+            assert np.abs(frame).min() > 1000, n
+    assert receiver.statistics()["packets_lost"] == 0
+
+
+def test_a_stray_number_changes_nothing() -> None:
+    receiver = RtpStream(settings())
+    for n in range(100):
+        receiver.receive(audio(1000 + n), FAR, n * FRAME)
+        if n % 10 == 5:
+            stray = RtpPacket(0, (n * 3571) & 0xFFFF, 7, 5, bytes(160))
+            receiver.receive(serialize_rtp(stray), FAR, n * FRAME)
+        receiver.pull(n * FRAME)
+    assert receiver.statistics()["packets_lost"] == 0
+    assert receiver.statistics()["concealed"] == 0
+
+
 # -- where packets may come from ---------------------------------------------------------------------------------------
 
 

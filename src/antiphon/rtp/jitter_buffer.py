@@ -158,6 +158,11 @@ class JitterBuffer:
             del self._held[min(self._held)]
             self.statistics.skipped += 1
 
+    def begin_anew(self) -> None:
+        """The next packet has nothing to do with those before, although its SSRC is theirs."""
+        self.statistics.restarts += 1
+        self._begin(None)
+
     def note(self, packet: RtpPacket) -> None:
         """A packet of this stream that is no audio, such as a key: its number is not missing."""
         if packet.ssrc == self._ssrc:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from enum import Enum
 
 HEADER = struct.Struct("!BBHII")
 VERSION = 2
@@ -98,3 +99,39 @@ class Unwrapper:
             return self._newest + step - self._size
         self._newest += step
         return self._newest
+
+
+_MOST_MISSING = 3000
+_MOST_LATE = 100
+
+
+class Continuity(Enum):
+    """What a sequence number says of its stream."""
+
+    GOES_ON = "goes on"
+    DOUBTFUL = "doubtful"  # far from those before: a stray packet, or the first of a new beginning
+    BEGINS_ANEW = "begins anew"
+
+
+class SequenceGuard:
+    """Tells lost and late packets from a sender that began anew without a new SSRC.
+
+    Source: RFC 3550 appendix A.1: two packets in a row with numbers far from those before.
+    """
+
+    def __init__(self) -> None:
+        self._ssrc: int | None = None
+        self._newest = 0
+        self._awaited: int | None = None
+
+    def judge(self, packet: RtpPacket) -> Continuity:
+        """Take a packet as it arrives; a doubtful one is best left out."""
+        step = (packet.sequence - self._newest + 0x8000) % 0x10000 - 0x8000
+        anew = packet.sequence == self._awaited
+        self._awaited = None
+        if packet.ssrc == self._ssrc and not -_MOST_LATE < step < _MOST_MISSING and not anew:
+            self._awaited = (packet.sequence + 1) & 0xFFFF
+            return Continuity.DOUBTFUL
+        if packet.ssrc != self._ssrc or anew or step > 0:
+            self._ssrc, self._newest = packet.ssrc, packet.sequence
+        return Continuity.BEGINS_ANEW if anew else Continuity.GOES_ON

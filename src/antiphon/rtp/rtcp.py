@@ -195,6 +195,10 @@ class ReceptionStatistics:
         """Interarrival jitter in seconds."""
         return self._jitter / self._rate
 
+    def begin_anew(self) -> None:
+        """The numbers of the next packet have nothing to do with those before."""
+        self._first = None
+
     def receive(self, packet: RtpPacket, now: float, *, timed: bool = True) -> None:
         """Count a packet as it arrives; one whose timestamp does not say when it was sent, as a key's, is not `timed`."""
         if packet.ssrc != self.ssrc or self._first is None:

@@ -23,7 +23,7 @@ from .codecs import FRAME_SECONDS, CodecInfo, create_coder
 from .concealment import Concealment
 from .dtmf import DtmfReceiver, DtmfSender, serialize_event
 from .jitter_buffer import Gap, GapKind, JitterBuffer
-from .packet import MalformedPacket, RtpPacket, is_rtcp, parse_rtp, serialize_rtp
+from .packet import Continuity, MalformedPacket, RtpPacket, SequenceGuard, is_rtcp, parse_rtp, serialize_rtp
 from .rtcp import (
     INTERVAL,
     ReceptionStatistics,
@@ -125,6 +125,7 @@ class RtpStream:
         self._cname = cname
         self._sending = _Sending()
         self._keys = DtmfReceiver()
+        self._guard = SequenceGuard()
         self._next_report = 0.0
         self._round_trip: float | None = None
         self._far_loss = 0.0
@@ -244,6 +245,12 @@ class RtpStream:
         if coder is None:
             coder = self._decoders[codec.name] = create_coder(codec)
         length = coder.length(packet.payload)
+        match self._guard.judge(packet):
+            case Continuity.DOUBTFUL:
+                return
+            case Continuity.BEGINS_ANEW:
+                self._statistics.begin_anew()
+                self._jitter.begin_anew()
         self._statistics.receive(packet, now)
         if self.settings.receiving:
             self._jitter.push(packet, length, now)
