@@ -45,3 +45,16 @@ def set_up_logging(level: str, format: str | None = None) -> None:
         "uvicorn",
     ):
         logging.getLogger(talkative).setLevel(logging.WARNING)
+
+
+def leave_expected_failures_to_the_console() -> None:
+    """Write no record of a failure that the console shows itself: an agent that cannot start, a tool that is refused.
+
+    What nobody expected is written all the same, with its traceback.
+    """
+    for name in ("antiphon.worker.running_job", "antiphon.voice.tool_runner"):
+        logging.getLogger(name).addFilter(_is_unexpected)
+
+
+def _is_unexpected(record: logging.LogRecord) -> bool:
+    return record.levelno < logging.ERROR or record.exc_info is not None

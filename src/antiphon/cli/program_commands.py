@@ -12,7 +12,7 @@ from ..models.errors import ConfigurationError
 from ..worker import AgentServer, WorkerOptions, agents_of
 from . import reload
 from .errors import run
-from .logs import set_up_logging
+from .logs import leave_expected_failures_to_the_console, set_up_logging
 
 app = typer.Typer(
     help="A voice agent. It runs here, without any other server.",
@@ -48,6 +48,7 @@ def console(
 ) -> None:
     """Talk with the agent here: microphone and loudspeaker, or --text."""
     set_up_logging(log_level)
+    leave_expected_failures_to_the_console()
     options = _choose(context.obj, agent)
     if text:
         from .text_console import text_console
