@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -362,6 +363,25 @@ def test_a_caller_who_hangs_up_while_it_is_answered(play: Any) -> None:
         assert leg.closed == 1
 
     play(scene)
+
+
+def test_a_caller_who_gives_up_while_the_room_is_joined_is_no_error(
+    play: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scene(stage: Stage) -> None:
+        leg, incoming = stage.ring()
+
+        async def join(_room: str) -> None:
+            leg.bye()
+            raise AntiphonError("the far end hung up before its telephone was in the room")
+
+        incoming = replace(incoming, join=join)
+        call = await stage.host.start_inbound(incoming, {"id": "in_1"}, stage.assistant, {})
+        document = await call.wait()
+        assert (document["status"], document["end_reason"]) == ("cancelled", "caller_hangup")
+
+    play(scene)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 def test_a_leg_that_does_not_let_go_holds_nothing_up(play: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -244,6 +244,9 @@ class RunningCall:
                 await incoming.ring()
                 await incoming.join(self.room)
         except Exception as error:
+            if self.over:
+                logger.info("call %s: the caller gave up before they were connected", self.id)
+                return
             logger.exception("call %s: the caller cannot be connected", self.id)
             self.feed(Errored(f"the caller could not be connected: {error or type(error).__name__}"))
 
