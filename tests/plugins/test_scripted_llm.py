@@ -232,8 +232,8 @@ OFFLINE = [
     (["what's the weather like today", "London please"], [("get_weather", {"location": "London"})]),
     (["is it raining in San Francisco tomorrow"], [("get_weather", {"location": "San Francisco"})]),
     (
-        ["what's the weather in Rome", "and in Oslo?"],
-        [("get_weather", {"location": "Rome"}), ("get_weather", {"location": "Oslo"})],
+        ["what's the weather in Rome", "and in Oslo?", "what about Lima?"],
+        [("get_weather", {"location": place}) for place in ("Rome", "Oslo", "Lima")],
     ),
     (
         ["schedule an appointment", "tomorrow", "at 3 pm", "dental checkup"],
@@ -262,6 +262,17 @@ def test_without_a_script_the_tools_are_enough(said: list[str], calls: list[tupl
 def test_without_a_script_a_missing_argument_is_asked_for_by_name() -> None:
     answers, _ = converse(offline(), SAMPLES, "schedule an appointment", "tomorrow")
     assert answers == ["What date should I use?", "What time should I use?"]
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"), [("Rome please", ["Rome"]), ("why do you ask", []), ("no", [])]
+)
+def test_a_question_of_the_application_is_answered(said: str, expected: list[str]) -> None:
+    log = ChatContext()
+    log.add_message(role="assistant", content="Hello! Which city's weather would you like?")
+    log.add_message(role="user", content=said)
+    calls = [call for part in chunks(offline(), log, SAMPLES) for call in part.tool_calls or []]
+    assert [json.loads(call.arguments) for call in calls] == [{"location": place} for place in expected]
 
 
 def test_without_a_script_it_is_honest_about_itself() -> None:

@@ -40,6 +40,7 @@ SURE = 0.75
 _QUESTION = re.compile(
     r"^(?:(?:and|so|ok|but|hang|on|wait|hold|sorry|well|um|uh) )*(?:what|how|when|where)\b(?! about)"
 )
+_LAST_QUESTION = re.compile(r"[^.!?]+\?\s*$")
 _ELLIPSIS = re.compile(r"^(?:and|what about|how about|ok and|also|or|then|the same|same|now)\b")
 
 
@@ -244,7 +245,20 @@ class Dialogue:
             return self._advance(replace(state, misses=0), again)
         if best is not None and not (declines(text) and not best.is_task):
             return self._start(replace(state, misses=0), best, text)
-        return self._short_answer(state, text) or self._miss(state)
+        return self._short_answer(state, text) or self._answer_to_own_words(state, text) or self._miss(state)
+
+    def _answer_to_own_words(self, state: State, text: str) -> Turn | None:
+        """A few words after a question that the application asked itself, as "Which city's weather would you like?"."""
+        asked = _LAST_QUESTION.search(state.said)
+        if asked is None or len(words(text)) > 4 or _QUESTION.match(" ".join(words(text))):
+            return None
+        intent = self.best_intent(asked[0], ACCEPT)
+        if intent is None or not intent.slots or not self._can(intent):
+            return None
+        found = self.read(text, intent.all_slots, intent.slots[0])
+        if not found.values:
+            return None
+        return self._advance(replace(state, misses=0), Task(intent.name, found.values))
 
     def _short_answer(self, state: State, text: str) -> Turn | None:
         """A yes, no, "never mind" or "hang on" that answers no question of ours."""
@@ -273,6 +287,11 @@ class Dialogue:
             return None
         intent = self.script.intents[state.recent.intent]
         found = self.read(text, intent.all_slots)
+        if not found.values and len(intent.all_slots) == 1 and best is None:
+            lead = _ELLIPSIS.match(" ".join(words(text)))
+            value = text.split()[len(lead[0].split()) :] if lead else []
+            if 0 < len(value) <= 3:
+                found = self.read(" ".join(value), intent.all_slots, intent.all_slots[0])
         rest = [
             word
             for word in found.leftover
