@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -49,7 +49,9 @@ class ScriptedVAD(VAD):
 class _ScriptedVADStream(VADStream):
     def __init__(self, vad: ScriptedVAD, on_event: Callable[[VADEvent], None]) -> None:
         loop = asyncio.get_running_loop()
-        self._now = loop.time()
+        self._loop = loop
+        self._now = self._pushed_at = loop.time()
+        self._unheard = 0.0
         self._handles: list[asyncio.TimerHandle] = []
         for speech in vad.speeches:
             self._plan(speech, vad, loop, on_event)
@@ -57,8 +59,11 @@ class _ScriptedVADStream(VADStream):
     def _plan(
         self, speech: Speech, vad: ScriptedVAD, loop: Any, on_event: Callable[[VADEvent], None]
     ) -> None:
+        def report(event: VADEvent) -> None:
+            on_event(replace(event, at=event.at - self._unheard))
+
         def at(when: float, event: VADEvent) -> None:
-            self._handles.append(loop.call_at(self._now + when, on_event, event))
+            self._handles.append(loop.call_at(self._now + when, report, event))
 
         length = speech.end - speech.start
         at(speech.start + vad.start_lag, VADEvent(VADEventType.START_OF_SPEECH, at=speech.start))
@@ -84,7 +89,12 @@ class _ScriptedVADStream(VADStream):
             ),
         )
 
-    def push_frame(self, frame: AudioFrame) -> None: ...
+    def push_frame(self, frame: AudioFrame) -> None:
+        gap = self._loop.time() - self._pushed_at - frame.duration
+        if gap > 0.1:  # positions count the audio that was pushed, not the time that went by
+            self._unheard += gap
+        self._pushed_at = self._loop.time()
+
     def reset(self) -> None: ...
 
     def close(self) -> None:

@@ -344,6 +344,12 @@ def test_on_hold_nothing_is_said_heard_or_answered() -> None:
     assert states == []
 
 
+def test_speech_after_a_hold_is_timed_by_when_it_was_spoken() -> None:
+    script = [(2.0, lambda s: s.hold(True)), (6.5, lambda s: s.hold(False))]
+    record = run(converse([Speech(7.0, 8.0, QUESTION, 8.3)], until=12, script=script))
+    assert record.commits == [near(8.5)]
+
+
 def test_the_user_counts_as_away_after_silence() -> None:
     record = run(converse([TURN], until=30, user_away_timeout=15.0))
     away = [when for when, event in record.all("user_state_changed") if event.new_state == "away"]

@@ -93,7 +93,8 @@ class Recognition:
         self._filter = noise_filter
 
     def ignore(self, deaf: bool) -> None:
-        """Stop listening, as on hold, or listen again. Audio keeps the clock going either way."""
+        """Stop listening, as on hold, or listen again. What comes meanwhile has no place in the audio of the detectors."""
+        self._clock.interrupt()
         if deaf and self._vad is not None:
             self._vad.reset()
             self._speaking = False
@@ -115,9 +116,9 @@ class Recognition:
                 self._resampler = Resampler(frame.sample_rate, SAMPLE_RATE)
             frame = self._resampler.push(frame)
         self._last_frame_at = self._loop.time()
-        self._clock.audio_received(frame.samples.size / SAMPLE_RATE)
         if self._deaf:
             return
+        self._clock.audio_received(frame.samples.size / SAMPLE_RATE)
         if self._transcriber is not None:
             self._transcriber.push_frame(frame)
         if self._vad is not None:

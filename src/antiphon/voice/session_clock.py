@@ -20,6 +20,7 @@ class SessionClock:
         self._start = loop.time()
         self._received = 0.0
         self._offset: float | None = None
+        self._interrupted = False
 
     def now(self) -> float:
         return self._time() - self._start
@@ -30,7 +31,7 @@ class SessionClock:
 
     @property
     def received(self) -> float:
-        """Seconds of the caller's audio so far."""
+        """Seconds of the caller's audio listened to so far."""
         return self._received
 
     def audio_received(self, duration: float) -> None:
@@ -38,10 +39,15 @@ class SessionClock:
         self._received += duration
         offset = self._time() - self._start - self._received
         known = self._offset
-        if known is None or offset < known or offset > known + GAP:
+        if known is None or self._interrupted or offset < known or offset > known + GAP:
             self._offset = offset
+            self._interrupted = False
         else:
             self._offset = known + DRIFT * (offset - known)
+
+    def interrupt(self) -> None:
+        """Audio comes that nobody listens to and that is not counted; what comes after it is mapped anew."""
+        self._interrupted = True
 
     def at(self, audio_position: float) -> float:
         """When the sample at `audio_position` seconds of the caller's audio was spoken."""
