@@ -178,7 +178,7 @@ def decide(heard: Sequence[Heard], judges: dict[str, tuple[Judge, float]]) -> tu
     rows = []
     for name, (judge, takes) in judges.items():
         ask = remembered(judge)
-        for title, options in VARIATIONS.items():
+        for title, options in (VARIATIONS if name == "reads" else {", defaults": {}}).items():
             outcomes = [replay(one, replace(usual, **options), ask, takes=takes) for one in heard]
             rows.append(compared(f"{name}{title}", outcomes, alone))
     return curve, rows
@@ -188,8 +188,10 @@ VARIATIONS: dict[str, dict[str, float]] = {
     ", defaults": {},
     ", sure from 0.7": {"immediate_threshold": 0.7},
     ", sure from 0.95": {"immediate_threshold": 0.95},
-    ", finished from 0.3": {"end_of_turn_threshold": 0.3},
+    ", finished from 0.4": {"end_of_turn_threshold": 0.4},
+    ", finished from 0.5": {"end_of_turn_threshold": 0.5},
     ", finished from 0.7": {"end_of_turn_threshold": 0.7},
+    ", finished from 0.8": {"end_of_turn_threshold": 0.8},
     ", finished waits 0.8 s": {"min_endpointing_delay": 0.8},
     ", unfinished waits 2 s": {"max_endpointing_delay": 2.0},
     ", unfinished waits 2.5 s": {"max_endpointing_delay": 2.5},

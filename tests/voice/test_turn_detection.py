@@ -73,7 +73,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 @pytest.mark.parametrize(
     ("probability", "committed"),
-    [(1.0, 2.7), (0.9, 2.7), (0.89, 3.0), (0.5, 3.0), (0.49, 5.5), (0.0, 5.5)],
+    [(1.0, 2.7), (0.9, 2.7), (0.89, 3.0), (0.6, 3.0), (0.59, 5.5), (0.0, 5.5)],
 )
 def test_the_probability_decides_how_long_silence_must_last(probability: float, committed: float) -> None:
     record = scored(probability)
