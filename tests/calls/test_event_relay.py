@@ -248,6 +248,7 @@ def test_a_long_transcript_is_cut_and_says_so() -> None:
     call = {"id": "call_1", "status": "completed"}
     entries = [{"seq": seq, "text": "ü" * 100} for seq in reversed(range(100))]
     whole = json.loads(webhook_body({**ENDED, "webhook": "call.ended"}, call, entries))["data"]
+    assert whole["usage"] == {}, "an object also when nothing is known"
     assert [entry["seq"] for entry in whole["transcript"]] == list(range(100))
     assert whole["transcript_truncated"] is False
     text = webhook_body(ENDED, call, entries, most_bytes=5000)

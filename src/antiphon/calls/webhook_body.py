@@ -46,7 +46,7 @@ def webhook_body(
         "call": show_call(call),
         "transcript": [],
         "transcript_truncated": False,
-        "usage": call.get("usage"),
+        "usage": call.get("usage") or {},
         "recording_url": recording_url(call, public_url),
     }
     timestamp = datetime.fromtimestamp(event["at"], UTC).isoformat(timespec="milliseconds")
