@@ -181,6 +181,18 @@ def test_it_moves_within_the_networks_of_the_trunk_only() -> None:
     assert stream.target == ("198.51.100.7", 9000)
 
 
+def test_nothing_is_sent_nowhere_and_nobody_takes_the_place_meanwhile() -> None:
+    """RFC 3264 section 8.4: while the address is 0.0.0.0, neither audio nor reports are sent."""
+    stream = RtpStream(settings(remote_rtcp=(FAR[0], 4001)))
+    stream.receive(audio(1), FAR, 0.0)
+    stream.configure(settings(remote=None, sending=False, round=1))
+    assert stream.rtcp_target is None
+    for number in range(2, 400):
+        assert not stream.receive(audio(number, 99), OTHER, number * FRAME).valid
+    stream.configure(settings(remote_rtcp=(FAR[0], 4001), round=2))
+    assert (stream.target, stream.rtcp_target) == (FAR, (FAR[0], 4001))
+
+
 def test_one_forged_packet_moves_nothing() -> None:
     stream = RtpStream(settings())
     stream.receive(audio(1, 66), OTHER, 0.0)

@@ -721,3 +721,18 @@ def test_a_reliable_ringing_of_a_call_without_an_offer_carries_ours() -> None:
     wire.perform(wire.ua.answer(call, MEDIA, wire.now))
     (answer,) = wire.take()
     assert not answer.body
+
+
+def test_an_invitation_that_expires_before_the_answer_is_over() -> None:
+    """RFC 3261 section 13.3.1."""
+    wire = Wire()
+    caller = Caller(wire)
+    caller.invite(Expires="5")
+    wire.happened()
+    wire.run(5.1)
+    assert wire.statuses()[0] == 487
+    assert [type(event) for event in wire.happened()] == [Ended]
+    answered = Caller(wire, call_id="call-2")
+    call = answered.establish(sdp(), Expires="5")
+    wire.run(60)
+    assert call in wire.ua.calls

@@ -56,7 +56,7 @@ class StreamSettings:
         dtmf_send: payload type of the keys that we send; None: the far end takes none.
         dtmf_receive: payload types of keys that may come.
         dtmf_clock: ticks a second of telephone events.
-        remote: where to send; None: nowhere yet.
+        remote: where to send; None: nowhere now, not even reports (RFC 3264 section 8.4).
         remote_rtcp: where reports go; None: one port above, or the same with `rtcp_mux`.
         rtcp_mux: reports share the port of the audio.
         sending: we may send (not on hold by either side).
@@ -130,6 +130,7 @@ class RtpStream:
         self._round_trip: float | None = None
         self._far_loss = 0.0
         self._far_jitter = 0.0
+        self._remote = settings.remote  # the last one that was anywhere
         self._latched: Address | None = None
         self._candidate: tuple[Address, int, int] | None = None
         self._may_move_until = 0.0
@@ -143,10 +144,11 @@ class RtpStream:
     def configure(self, settings: StreamSettings) -> None:
         """Take what a new offer and answer agreed on; our SSRC and numbers go on."""
         before, self.settings = self.settings, settings
-        if before.remote != settings.remote:
-            self._latched, self._candidate = None, None
+        if settings.remote not in (None, self._remote):
+            self._remote, self._latched, self._candidate = settings.remote, None, None
         if before.round != settings.round:
-            self._may_move_until = math.inf
+            # On hold nobody moves: silence is what is expected then, and no sign of a lost address.
+            self._may_move_until = math.inf if settings.sending and settings.receiving else 0.0
         if before.codec != settings.codec or before.dtmf_clock != settings.dtmf_clock:
             self._use_codec()
         # Each by itself: a context counts the turns of the sequence numbers (RFC 3711 section 3.3.1), and the far end goes on counting.
@@ -191,10 +193,11 @@ class RtpStream:
     @property
     def rtcp_target(self) -> Address | None:
         target, remote = self.target, self.settings.remote
-        moved = target is not None and remote is not None and target[0] != remote[0]
-        if self.settings.remote_rtcp is not None and not moved:
+        if target is None or remote is None:
+            return None
+        if self.settings.remote_rtcp is not None and target[0] == remote[0]:
             return self.settings.remote_rtcp
-        if target is None or self.settings.rtcp_mux:
+        if self.settings.rtcp_mux:
             return target
         return target[0], target[1] + 1
 

@@ -22,7 +22,7 @@ from .stack import ClientRequest, Stack
 
 REFRESH, EXPIRE, GLARE, TRANSFER, CHANGE = "refresh", "expire", "glare", "transfer", "change"
 _REFRESH_AGAIN = (5.0, 10.0)  # seconds
-TIMERS = (REFRESH, EXPIRE, GLARE, TRANSFER, CHANGE, "cancel", "accepted", "reliable", "ringing")
+TIMERS = (REFRESH, EXPIRE, GLARE, TRANSFER, CHANGE, "cancel", "accepted", "reliable", "ringing", "expired")
 
 
 # -- the call as a whole ------------------------------------------------------------------------------------------------------

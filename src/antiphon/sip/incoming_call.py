@@ -27,7 +27,8 @@ from .stack import Stack, local_user
 from .transaction_layer import ServerTransaction
 from .uri import SipUri
 
-ACCEPTED, RELIABLE, RINGING = "accepted", "reliable", "ringing"
+ACCEPTED, RELIABLE, RINGING, EXPIRED = "accepted", "reliable", "ringing", "expired"
+_LONGEST_INVITATION = 3600
 _RING_AGAIN = 60.0
 
 
@@ -69,6 +70,8 @@ def receive(stack: Stack, server: ServerTransaction, source: Source) -> None:
     call.wants_reliable = "100rel" in request.headers.tokens("Require")
     stack.calls[call.handle] = call
     enter_dialog(stack, call, dialog)
+    if expires := int(request.headers.get("Expires") or 0):
+        stack.set_timer(("call", call.handle, EXPIRED), min(expires, _LONGEST_INVITATION))
     stack.report(
         IncomingCall(
             call.handle,
@@ -312,6 +315,8 @@ def timer_fired(stack: Stack, call: Call, name: str) -> None:
         resend_2xx(stack, call)
     elif name == RELIABLE:
         resend_provisional(stack, call)
+    elif name == EXPIRED:
+        cancelled(stack, call, "the invitation expired")  # RFC 3261 section 13.3.1
     elif call.phase is Phase.INCOMING and call.server is not None and call.provisional is not None:
         # Proxies give up on a call that they have not heard of for three minutes (RFC 3261 section 13.3.1.1).
         stack.layer.respond(call.server, call.provisional)

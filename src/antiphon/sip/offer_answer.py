@@ -21,7 +21,7 @@ from .errors import MediaNotAcceptable
 from .sdes import KEY_OCTETS, SUITE, best_crypto, key_of, mki_octets
 from .sdp import Attribute, Crypto, Direction, MediaDescription, RtpMap, SessionDescription, direction
 
-_NOWHERE = frozenset({"0.0.0.0", "::"})
+NOWHERE = frozenset({"0.0.0.0", "::"})
 _NO_WAY = "the {} wants media at an address that is not an IP address of our kind"
 _PLAIN, _SECURE = frozenset({"RTP/AVP", "RTP/AVPF"}), frozenset({"RTP/SAVP", "RTP/SAVPF"})
 
@@ -141,7 +141,7 @@ def peer_holds(session: SessionDescription, media: MediaDescription) -> bool:
 def _peer_direction(session: SessionDescription, media: MediaDescription) -> Direction:
     """The peer's direction; the address 0.0.0.0 means that it receives nothing."""
     stated = session.direction_of(media)
-    if session.address_of(media) in _NOWHERE:
+    if session.address_of(media) in NOWHERE:
         return direction(sends=stated.sends, receives=False)
     return stated
 
@@ -283,7 +283,7 @@ class MediaSession:
 
     def _reaches(self, address: str) -> bool:
         """Whether our socket can send there. Names are not looked up: the audio of all calls would wait for it."""
-        if address in _NOWHERE:
+        if address in NOWHERE:
             return True
         try:
             there, here = ipaddress.ip_address(address), ipaddress.ip_address(self.local.address)

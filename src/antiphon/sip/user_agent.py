@@ -305,7 +305,7 @@ class UserAgent:
         match name:
             case "cancel":
                 outgoing_call.give_up_cancelling(stack, call)
-            case "accepted" | "reliable" | "ringing":
+            case "accepted" | "reliable" | "ringing" | "expired":
                 incoming_call.timer_fired(stack, call, name)
             case "transfer":
                 transfer.timed_out(stack, call)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from ..rtp.codecs import codec_named
 from ..rtp.srtp import SrtpKey
 from ..rtp.stream import StreamSettings
-from ..sip.offer_answer import NegotiatedMedia
+from ..sip.offer_answer import NOWHERE, NegotiatedMedia
 
 
 def stream_settings(media: NegotiatedMedia, media_networks: Sequence[str] = ()) -> StreamSettings:
@@ -24,6 +24,7 @@ def stream_settings(media: NegotiatedMedia, media_networks: Sequence[str] = ()) 
     codec = replace(codec_named(media.codec), payload_type=media.receive_payload_type)
     others = {number: replace(codec_named(name), payload_type=number) for number, name in media.also_received}
     received = media.dtmf_receive_type
+    somewhere = media.address not in NOWHERE
     return StreamSettings(
         codec=codec,
         payload_type=media.send_payload_type,
@@ -33,8 +34,8 @@ def stream_settings(media: NegotiatedMedia, media_networks: Sequence[str] = ()) 
         dtmf_send=media.dtmf_send_type,
         dtmf_receive=frozenset() if received is None else frozenset({received}),
         dtmf_clock=media.dtmf_clock_rate,
-        remote=(media.address, media.port) if media.port else None,
-        remote_rtcp=(media.address, media.rtcp_port) if media.rtcp_port else None,
+        remote=(media.address, media.port) if media.port and somewhere else None,
+        remote_rtcp=(media.address, media.rtcp_port) if media.rtcp_port and somewhere else None,
         sending=media.direction.sends,
         receiving=media.direction.receives,
         send_key=None if media.send_key is None else SrtpKey(media.suite, media.send_key),
