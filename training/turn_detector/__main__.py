@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import copy
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +29,7 @@ _EXAMPLES = 400  # questions that rounded numbers get their ranges from
 def main() -> None:
     """Prepare, learn twice, export."""
     options = _options()
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8192")  # shapes that a processor is ready for
     torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
     files = split(options.data / "train.jsonl.gz", options.out)

@@ -16,6 +16,10 @@ from .services import dialogue
 from .speech import disturbed, spelled
 
 SPELLED, ELSEWHERE = 0.08, 0.05  # spelled turns, and turns about other services, for each turn of the file
+_TURN_STEP, _CONTEXT_STEP = (
+    4,
+    12,
+)  # lengths are multiples of these: a processor prepares for each shape it meets
 _SORTED = 64  # batches whose turns are sorted by length together
 
 
@@ -61,7 +65,7 @@ class Examples:
         rng.shuffle(order)
         for start in range(0, len(order), _SORTED * size):
             found = [self._example(index, rng) for index in order[start : start + _SORTED * size]]
-            found.sort(key=lambda example: (len(example.turn) // 3, len(example.context[0])))
+            found.sort(key=lambda example: (-(-len(example.turn) // _TURN_STEP), len(example.context[0])))
             groups = [found[k : k + size] for k in range(0, len(found), size)]
             rng.shuffle(groups)
             yield from map(_batch, groups)
@@ -98,20 +102,19 @@ class Examples:
 
 def _batch(examples: list[_Example]) -> Batch:
     return Batch(
-        padded([e.turn for e in examples], PAD),
-        padded([e.context[0] for e in examples], PAD),
-        padded([e.context[1] for e in examples], NOTHING),
-        padded([e.cut for e in examples], 0.0).astype(np.float32),
-        padded([e.end for e in examples], 0.0).astype(np.float32),
-        padded([e.following for e in examples], -1),
+        padded([e.turn for e in examples], PAD, _TURN_STEP),
+        padded([e.context[0] for e in examples], PAD, _CONTEXT_STEP),
+        padded([e.context[1] for e in examples], NOTHING, _CONTEXT_STEP),
+        padded([e.cut for e in examples], 0.0, _TURN_STEP).astype(np.float32),
+        padded([e.end for e in examples], 0.0, _TURN_STEP).astype(np.float32),
+        padded([e.following for e in examples], -1, _TURN_STEP),
     )
 
 
-def padded(rows: Sequence[Sequence[float]], filling: float) -> NDArray[np.int64]:
-    """Rows of unequal length as one array, filled up at their ends."""
-    array = np.full(
-        (len(rows), max(map(len, rows))), filling, dtype=np.int64 if isinstance(filling, int) else np.float64
-    )
+def padded(rows: Sequence[Sequence[float]], filling: float, multiple: int = 1) -> NDArray[np.int64]:
+    """Rows of unequal length as one array, filled up at their ends to a multiple of a length."""
+    length = -(-max(map(len, rows)) // multiple) * multiple
+    array = np.full((len(rows), length), filling, dtype=np.int64 if isinstance(filling, int) else np.float64)
     for k, row in enumerate(rows):
         array[k, : len(row)] = row
     return array

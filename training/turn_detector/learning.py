@@ -119,8 +119,8 @@ class Learning:
         return reported
 
     def _guess_loss(self, states: Tensor, following: Tensor) -> Tensor:
-        known = (following >= 0) & (following < self.network.shape.guesses)
-        return cross_entropy(self._quick.guess(states[known]), following[known]).float()
+        target = following.where(following < self.network.shape.guesses, -1).flatten()
+        return cross_entropy(self._quick.guess(states).flatten(0, 1), target, ignore_index=-1).float()
 
     def _move(self) -> None:
         """Take the gradients of the quick copy, move the weights, and give them back to it."""
