@@ -519,9 +519,31 @@ def test_requests_are_carried_out_in_order_and_once(play: Any) -> None:
         await until(lambda: any(text == "One moment." for _, text in call.session.tts.texts))
         await asyncio.sleep(0.3)
         assert [asked for asked in leg.asked if asked[0] == "dtmf"] == [("dtmf", digit) for digit in "123"]
-        stored = await stage.store.get("calls", call.id)
-        assert stored["requests"] == []
-        assert (await stage.events(call.id)).count("call.request_done") == 4
+        assert (await stage.store.get("calls", call.id))["requests"] == []
+        assert await outcomes(stage, call.id, 4) == [None, None, None, "finished"]
+
+    play(scene)
+
+
+async def outcomes(stage: Stage, call_id: str, number: int) -> list[Any]:
+    """Of the requests that are done, once there are so many."""
+    async with asyncio.timeout(5):
+        while True:
+            outbox = (await stage.store.get("calls", call_id)).get("outbox", [])
+            found = [event["data"].get("outcome") for event in outbox if event["type"] == "call.request_done"]
+            if len(found) >= number:
+                return found
+            await asyncio.sleep(0.02)
+
+
+def test_who_asked_for_words_is_told_that_they_were_cut_off(play: Any) -> None:
+    async def scene(stage: Stage) -> None:
+        _, call = await stage.talking()
+        await submit(stage.store, call.id, "say", {"text": "One moment, this takes a while to say."})
+        stage.host.poke(call.id)
+        await until(lambda: any(text.startswith("One moment") for _, text in call.session.tts.texts))
+        call.session.interrupt(force=True)
+        assert await outcomes(stage, call.id, 1) == ["interrupted"]
 
     play(scene)
 

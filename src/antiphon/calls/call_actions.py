@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..models.errors import AntiphonError
 from ..telephony import Leg, TransferFailed
+from ..voice import SpeechHandle
 from ..voice.task_scope import TaskScope
 from .call_parts import CallOptions
 from .call_requests import CallRequest, RequestType
@@ -49,11 +50,13 @@ class CallActions:
     async def _serve(self, request: CallRequest) -> None:
         call = self._call
         about: dict[str, Any] = {"request_id": request.id, "request": str(request.type)}
-        event = "call.request_done"
         try:
             match request.type:
                 case RequestType.SAY:
-                    self.say(str(request.args["text"]), request.args.get("allow_interruptions"))
+                    speech = self.say(str(request.args["text"]), request.args.get("allow_interruptions"))
+                    # What comes next need not wait, as keys to be pressed meanwhile.
+                    self._scope.spawn(self._tell_how_it_was_said(speech, about), name="said")
+                    return
                 case RequestType.DTMF:
                     await self.send_dtmf(str(request.args["digits"]))
                 case RequestType.TRANSFER:
@@ -62,16 +65,25 @@ class CallActions:
             expected = isinstance(error, AntiphonError | TimeoutError)
             reason = str(error) or type(error).__name__
             logger.warning("call %s: %s failed: %s", call.id, request.type, reason, exc_info=not expected)
-            event, about["error"] = "call.request_failed", reason
-        if not call.over:
-            call.record.note(event, asyncio.get_running_loop().time(), about)
+            self._note("call.request_failed", {**about, "error": reason})
+        else:
+            self._note("call.request_done", about)
 
-    def say(self, text: str, allow_interruptions: bool | None = None) -> None:
+    async def _tell_how_it_was_said(self, speech: SpeechHandle, about: dict[str, Any]) -> None:
+        await speech
+        self._note("call.request_done", {**about, "outcome": speech.outcome})
+
+    def _note(self, event: str, about: dict[str, Any]) -> None:
+        if not self._call.over:
+            self._call.record.note(event, asyncio.get_running_loop().time(), about)
+
+    def say(self, text: str, allow_interruptions: bool | None = None) -> SpeechHandle:
         """Have the agent say a text. Raises AntiphonError when it is not in the conversation."""
         session = self._call.session
         if session is None or session.closed or self._call.status is not CallStatus.ANSWERED:
             raise AntiphonError("the agent is not in the conversation")
-        session.say(text, allow_interruptions=allow_interruptions)
+        speech: SpeechHandle = session.say(text, allow_interruptions=allow_interruptions)
+        return speech
 
     async def send_dtmf(self, digits: str) -> None:
         """Press keys on the leg. Raises AntiphonError when there is none."""
