@@ -24,6 +24,7 @@ from antiphon.telephony import (
     LegRejected,
     TransferFailed,
 )
+from antiphon.telephony.sip_service import SipStartError
 from support.phone_platform import Platform, eventually, platform, trunk_to
 from support.telephone import gaps, measure_tone, telephone
 
@@ -590,3 +591,14 @@ def test_fifty_calls_leave_nothing_behind(run_clean: Any) -> None:
                 await ours.nothing_left()
 
     run_clean(main(), timeout=60)
+
+
+def test_a_system_without_media_engines_cannot_begin(run_clean: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("select.epoll")
+
+    async def main() -> None:
+        with pytest.raises(SipStartError, match="Linux"):
+            async with platform():
+                pass
+
+    run_clean(main())

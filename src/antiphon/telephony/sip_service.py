@@ -14,6 +14,7 @@ from typing import Any
 from ..models.errors import AntiphonError, ConfigurationError
 from ..rooms import RoomHost
 from ..rooms.local.tick import MediaTick
+from ..rtp.media_process import MediaFailed
 from ..rtp.port_pool import PortPool, PortsExhausted
 from ..sip import events as sip
 from ..sip.admission import Admission
@@ -156,8 +157,7 @@ class SipService:
         """Listen, and start the media engines.
 
         Raises:
-            SipStartError: an address is not ours, or taken.
-            MediaFailed: an engine cannot be started.
+            SipStartError: an address is not ours, or taken, or a media engine cannot be started.
         """
         options = self.options
         try:
@@ -178,6 +178,9 @@ class SipService:
         try:
             await self.engines.start()
             await self.set_trunks(trunks)
+        except MediaFailed as error:
+            await self.aclose()
+            raise SipStartError(str(error)) from error
         except BaseException:
             await self.aclose()
             raise

@@ -12,7 +12,6 @@ from ...calls.call_host import CallHost
 from ...calls.inbound import InboundOptions, InboundRouter
 from ...models.errors import AntiphonError
 from ...rooms.local import LocalRooms
-from ...rtp.media_process import MediaFailed
 from ...store import Store, StoreError
 from ...telephony import Dialler, DialRequest, IncomingCall, Leg, OnLegEvent
 from ...telephony.loopback import LoopbackDialler
@@ -80,7 +79,7 @@ class Telephone:
         """Work until cancelled.
 
         Raises:
-            SipStartError, MediaFailed: SIP cannot begin; with `optional` it is only logged.
+            SipStartError: SIP cannot begin; with `optional` it is only logged.
         """
         try:
             self._loopback = LoopbackDialler(self._rooms, take=self._take)
@@ -110,7 +109,7 @@ class Telephone:
         sip = SipService(self._options, self._rooms, self._take, tick=self._rooms.tick)
         try:
             await sip.start()
-        except (SipStartError, MediaFailed) as error:
+        except SipStartError as error:
             if not self._settings.optional:
                 raise
             logger.warning("telephones cannot call: %s", error)
