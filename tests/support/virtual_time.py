@@ -6,6 +6,9 @@ import asyncio
 import selectors
 from collections.abc import Coroutine
 from typing import Any, TypeVar
+from unittest import mock
+
+from antiphon.plugins.turn_detector import network
 
 T = TypeVar("T")
 
@@ -38,7 +41,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
 
 def run(coroutine: Coroutine[Any, Any, T], limit: float = 600.0) -> T:
-    """Run to completion on virtual time; fails when `limit` virtual seconds pass or a task is left over."""
+    """Run to completion on virtual time; fails when `limit` virtual seconds pass or a task is left over.
+
+    Silence alone ends turns unless a test gives a detector: that of the package answers from a thread.
+    """
 
     async def main() -> T:
         async with asyncio.timeout(limit):
@@ -48,5 +54,8 @@ def run(coroutine: Coroutine[Any, Any, T], limit: float = 600.0) -> T:
         assert not left, f"tasks left over: {[t.get_name() for t in left]}"
         return result
 
-    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+    with (
+        mock.patch.object(network, "model_file", return_value=None),
+        asyncio.Runner(loop_factory=VirtualTimeLoop) as runner,
+    ):
         return runner.run(main())

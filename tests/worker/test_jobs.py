@@ -30,6 +30,7 @@ from antiphon.worker import (
     WorkerOptions,
     agents_of,
     get_job_context,
+    runner,
 )
 from antiphon.worker.log_fields import JobLogFields
 from support.scripted import Answer, ScriptedLLM
@@ -446,6 +447,25 @@ def test_prewarming_happens_once_and_its_failure_is_not_kept() -> None:
         await world.aclose()
 
     asyncio.run(scene())  # threads and a clock that jumps do not mix
+
+
+def test_the_turn_detector_is_loaded_before_the_first_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[str] = []
+
+    async def load() -> None:
+        loaded.append("turn detector")
+
+    async def prewarm(proc: JobProcess) -> None:
+        loaded.append("models")
+
+    async def scene(world: World) -> None:
+        options = WorkerOptions(forever, prewarm_fnc=prewarm)
+        for room in ("lobby", "bar"):
+            await world.runner.launch(options, room)
+
+    monkeypatch.setattr(runner, "prewarm_turn_detector", load)
+    play(scene)
+    assert sorted(loaded) == ["models", "turn detector"]
 
 
 def test_a_job_may_be_refused_or_taken_under_a_name() -> None:
