@@ -35,6 +35,7 @@ class Batch:
     following: NDArray[
         np.int64
     ]  # (B, T): the piece that comes next, TURN after a finished turn, -1 where nothing is known
+    drawn: NDArray[np.bool_]  # (B,): by rule, not from the file: nobody knows better
 
 
 @dataclass
@@ -44,6 +45,7 @@ class _Example:
     cut: list[float]
     end: list[float]
     following: list[int]
+    drawn: bool
 
 
 class Examples:
@@ -81,9 +83,9 @@ class Examples:
             turn = dialogue(rng)
             found = balanced(disturbed(steps(turn.text, self._whole), rng))
             context = self._pieces.context(turn.context)
-        return self._encoded(found, context)
+        return self._encoded(found, context, drawn=index >= len(self._steps))
 
-    def _encoded(self, found: list[Step], context: tuple[list[int], list[int]]) -> _Example:
+    def _encoded(self, found: list[Step], context: tuple[list[int], list[int]], *, drawn: bool) -> _Example:
         ids, cut, end = [TURN], [0.0], [0.0]
         for step in weighed(found):
             spoken = [piece for word in step.words for piece in self._pieces.word(word)]
@@ -97,7 +99,7 @@ class Examples:
                 [0.0, *end[1 - MAX_TURN :]],
             )
         following = [*ids[1:], TURN if end[-1] >= 1 else -1]
-        return _Example(ids, context, cut, end, following)
+        return _Example(ids, context, cut, end, following, drawn)
 
 
 def _batch(examples: list[_Example]) -> Batch:
@@ -108,6 +110,7 @@ def _batch(examples: list[_Example]) -> Batch:
         padded([e.cut for e in examples], 0.0, _TURN_STEP).astype(np.float32),
         padded([e.end for e in examples], 0.0, _TURN_STEP).astype(np.float32),
         padded([e.following for e in examples], -1, _TURN_STEP),
+        np.array([e.drawn for e in examples]),
     )
 
 

@@ -104,14 +104,13 @@ class Learning:
         given = [self._tensor(array) for array in (batch.turns, batch.context, batch.kinds)]
         logits, states = self._quick(*given)
         cut, end = self._tensor(batch.cut), self._tensor(batch.end)
-        loss = _loss(logits, cut, end)
         if self._teacher is not None:
             with torch.no_grad():
                 target = self._teacher(*given)[0].sigmoid()
-            weight = cut + end
-            loss = (1 - plan.taught) * loss + plan.taught * _loss(
-                logits, weight * (1 - target), weight * target
-            )
+            weight, taught = cut + end, plan.taught * (~self._tensor(batch.drawn))[:, None]
+            cut = (1 - taught) * cut + taught * weight * (1 - target)
+            end = (1 - taught) * end + taught * weight * target
+        loss = _loss(logits, cut, end)
         reported = loss.item()
         loss = loss + plan.guess * self._guess_loss(states, self._tensor(batch.following))
         loss.backward()
