@@ -47,6 +47,7 @@ class Porter(Agent):
 def porter(greeting: str = "", **session: Any) -> WorkerOptions:
     async def entrypoint(ctx: JobContext) -> None:
         session.setdefault("tts", ScriptedTTS(length=30.0))  # so long that a test would show it being spoken
+        session.setdefault("turn_detection", "vad")  # one scripted word is a turn
         agent: AgentSession[None] = AgentSession(llm=ScriptedLLM(ANSWERS), **session)
         await agent.start(Porter(greeting), room=ctx.room)
 
