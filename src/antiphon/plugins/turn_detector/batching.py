@@ -18,7 +18,7 @@ from .network import Question
 
 Judge = Callable[[Sequence[Question]], NDArray[np.float32]]
 
-MAX_BATCH = 8
+MAX_BATCH = 4  # more take as much time each, and more memory at once
 
 # One thread for the process: calls take turns on one core rather than all of them.
 _thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="turn-detector")
