@@ -73,7 +73,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 @pytest.mark.parametrize(
     ("probability", "committed"),
-    [(1.0, 2.7), (0.9, 2.7), (0.89, 3.0), (0.6, 3.0), (0.59, 5.5), (0.0, 5.5)],
+    [(1.0, 2.7), (0.9, 2.7), (0.89, 3.0), (0.25, 3.0), (0.24, 5.5), (0.0, 5.5)],
 )
 def test_the_probability_decides_how_long_silence_must_last(probability: float, committed: float) -> None:
     record = scored(probability)
@@ -121,6 +121,16 @@ def test_the_words_of_new_speech_are_waited_for_however_finished_the_old_ones_so
     record = run(converse([TURN, Speech(2.72, 3.5, MORE, 3.8)], until=9, turn_detection=detector))
     assert record.log()[0] == ("user", f"{FIRST} {MORE}")
     assert record.commits == [near(3.9)]
+
+
+@pytest.mark.parametrize(("asked", "committed"), [("To whom?", 10.5), ("I am listening.", 13.0)])
+def test_a_name_after_a_question_is_an_answer_however_unfinished_it_reads(
+    asked: str, committed: float
+) -> None:
+    detector = Detector({FIRST: 0.95, "Alice": 0.1})
+    speeches = [TURN, Speech(9, 10, "Alice", 10.2)]
+    record = run(converse(speeches, until=15, turn_detection=detector, llm=ScriptedLLM(Answer(asked))))
+    assert record.commits[1] == near(committed)
 
 
 def test_the_detector_sees_the_conversation() -> None:

@@ -15,6 +15,7 @@ from ..models.audio_history import AudioHistory
 from ..models.audio_turn_detector import AudioTurnDetector
 from ..models.errors import describe
 from ..turns import EndOfTurnScored, TurnDetector
+from .short_answers import is_short_answer
 
 if TYPE_CHECKING:
     from .conversation import Conversation
@@ -123,7 +124,11 @@ class EndOfTurn:
         assert detector is not None
         history = self._conversation.log.context
         turns = [(m.role, m.content) for m in history if m.role in ("user", "assistant") and m.content]
-        return await detector.score(turns[-CONTEXT_TURNS:], text)
+        probability = await detector.score(turns[-CONTEXT_TURNS:], text)
+        unfinished = self._conversation.options.turns.end_of_turn_threshold
+        if probability is not None and probability < unfinished and is_short_answer(turns, text):
+            return None  # a name or an amount alone is what was asked for: silence decides
+        return probability
 
     def _failed(self, how: str) -> None:
         self._failures += 1
