@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from .dialog import Dialog
 from .digest import Credentials, DigestClient
-from .effects import Hop
+from .effects import Hop, Source
 from .headers import NameAddr
 from .message import Response
 from .offer_answer import LocalMedia, MediaSession, NegotiatedMedia
@@ -99,6 +99,8 @@ class Call:
     Attributes:
         transport: of the call's messages where an address names none.
         connection: the connection that the peer's INVITE or last response came by, or 0.
+        source: where the peer's last request or response to our INVITE came from.
+        only_via: the host that the peer gives itself, if its last request went through no proxy.
         peers: addresses that may send requests within the dialog.
         dialog: the confirmed dialog; before that, the latest early one.
         acks: our ACKs by the peer's tag, for when a 2xx comes again.
@@ -113,6 +115,8 @@ class Call:
     connection: int = 0
     trunk: str = ""
     secure: bool = False
+    source: Source | None = None
+    only_via: str = ""
     peers: set[str] = field(default_factory=set)
     media: MediaSession | None = None
     reported: NegotiatedMedia | None = None

@@ -15,6 +15,7 @@ from .errors import FieldError, MediaNotAcceptable, SdpError
 from .events import Answered, EndCause, Ended, MediaChanged, MediaChangeRefused, TransferSucceeded
 from .message import Request, Response
 from .offer_answer import NegotiatedMedia
+from .peer_address import KEEP_OPEN, hop_of_dialog, keep_open, send_keep_alive
 from .request_checks import session_body
 from .sdp import SessionDescription, parse_sdp
 from .session_timer import Refresher, SessionExpires, SessionTimer, agreed
@@ -22,7 +23,10 @@ from .stack import ClientRequest, Stack
 
 REFRESH, EXPIRE, GLARE, TRANSFER, CHANGE = "refresh", "expire", "glare", "transfer", "change"
 _REFRESH_AGAIN = (5.0, 10.0)  # seconds
-TIMERS = (REFRESH, EXPIRE, GLARE, TRANSFER, CHANGE, "cancel", "accepted", "reliable", "ringing", "expired")
+TIMERS = (
+    *(REFRESH, EXPIRE, GLARE, TRANSFER, CHANGE, KEEP_OPEN),
+    *("cancel", "accepted", "reliable", "ringing", "expired"),
+)
 
 
 # -- the call as a whole ------------------------------------------------------------------------------------------------------
@@ -66,18 +70,6 @@ def forget(stack: Stack, call: Call) -> None:
     for dialog in (call.dialog, *call.forks.values()):
         if dialog is not None and stack.dialogs.get(dialog.id) is call:
             del stack.dialogs[dialog.id]
-
-
-def hop_of_dialog(call: Call, dialog: Dialog) -> Hop:
-    """Where a request within the dialog goes; by the peer's connection if it leads there.
-
-    Raises:
-        FieldError: the peer gave an address that one cannot send to.
-    """
-    hop = dialog.hop(call.transport)
-    if call.connection and hop.transport == call.transport:
-        hop = replace(hop, connection=call.connection)
-    return hop
 
 
 def send_in_dialog(
@@ -376,6 +368,7 @@ def answered(stack: Stack, call: Call, timer: SessionTimer | None) -> None:
     call.phase = Phase.CONFIRMED
     stack.report(Answered(call.handle))
     start_session_timer(stack, call, timer)
+    keep_open(stack, call)
 
 
 def bye_fork(stack: Stack, call: Call, dialog: Dialog) -> None:
@@ -400,3 +393,5 @@ def timer_fired(stack: Stack, call: Call, name: str) -> None:
             change_media(stack, call)
         case "change":
             _change_timed_out(stack, call)
+        case "keep open":
+            send_keep_alive(stack, call)

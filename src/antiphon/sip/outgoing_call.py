@@ -133,6 +133,7 @@ def give_up_cancelling(stack: Stack, call: Call) -> None:
 def _responded(stack: Stack, call: Call, response: Response) -> None:
     if stack.source.host:
         call.peers.add(stack.source.host)
+        call.source = stack.source
     if stack.source.connection:
         call.connection = stack.source.connection
     if response.status < 200:
