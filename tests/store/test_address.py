@@ -25,7 +25,7 @@ def test_an_address_of_no_kind_is_refused_with_what_is_possible(address: str) ->
 def test_an_address_of_a_file(address: str, path: str) -> None:
     from antiphon.store.sqlite import SqliteBackend
 
-    backend = open_store(address).backend
+    backend = open_store(address).backend.inner  # type: ignore[attr-defined]
     assert isinstance(backend, SqliteBackend)
     assert str(backend.path) == path
 

@@ -106,7 +106,7 @@ def test_sqlite_says_that_its_disk_is_full(file: Path, run_clean: Any) -> None:
     async def main() -> None:
         async with open_store(f"sqlite:{file}") as store:
             pages = sqlite3.connect(file).execute("PRAGMA page_count").fetchone()[0]
-            await store.backend._writer.execute(f"PRAGMA max_page_count = {pages + 10}")  # type: ignore[attr-defined]
+            await store.backend.inner._writer.execute(f"PRAGMA max_page_count = {pages + 10}")  # type: ignore[attr-defined]
             small = store.create("calls", {"name": "small"})
             large = store.create("calls", {"text": "x" * 400_000})
             outcomes = await asyncio.gather(large, small, return_exceptions=True)

@@ -25,6 +25,7 @@ from .errors import (
     StoreUnavailable,
 )
 from .filters import OneOf, Prefix, Range, Where
+from .hurry import hurried
 from .migrations import Migration
 from .secrets import Keyring, is_masked, mask
 from .store import Store
@@ -56,6 +57,7 @@ __all__ = [
     "StoreUnavailable",
     "Where",
     "check_value",
+    "hurried",
     "is_masked",
     "mask",
     "open_store",

@@ -8,6 +8,7 @@ from time import time
 from antiphon.models.errors import ConfigurationError
 
 from .backend import Backend
+from .guarded_backend import GuardedBackend
 from .secrets import Keyring
 from .store import Store
 
@@ -27,7 +28,7 @@ def open_store(
     Raises:
         ConfigurationError: an address of another kind, or the database's package is not installed.
     """
-    return Store(_backend(address), keyring=keyring, clock=clock, retention=retention)
+    return Store(GuardedBackend(_backend(address)), keyring=keyring, clock=clock, retention=retention)
 
 
 def _backend(address: str) -> Backend:

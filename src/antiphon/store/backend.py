@@ -13,8 +13,8 @@ from .filters import Where
 class Backend(ABC):
     """One database. All arguments were checked; documents come and go as they are stored (secrets sealed).
 
-    Every operation raises StoreUnavailable when the database does not answer within its deadline, and other StoreErrors for
-    what trying again does not mend.
+    Every operation raises StoreUnavailable when the database does not answer within its deadline, or that of `hurried`, and
+    other StoreErrors for what trying again does not mend.
     """
 
     @abstractmethod

@@ -32,6 +32,7 @@ from .cursor import Place
 from .documents import UNIQUE, Collection, Document
 from .errors import AlreadyExists, InvalidDocument, StoreError, StoreUnavailable
 from .filters import Where
+from .hurry import seconds_allowed
 
 DEADLINE_SECONDS = 10.0
 DATABASE = "antiphon"
@@ -172,10 +173,11 @@ class MongoBackend(Backend):
         answer (https://github.com/python/cpython/issues/86296); whoever was cancelled is told here.
         """
         name = collection.name if collection else ""
+        deadline = seconds_allowed(self._deadline)
         asking = asyncio.current_task()
         before = asking.cancelling() if asking else 0
         try:
-            with pymongo.timeout(self._deadline):
+            with pymongo.timeout(deadline):
                 yield
             if asking and asking.cancelling() > before:
                 raise asyncio.CancelledError
@@ -193,7 +195,7 @@ class MongoBackend(Backend):
             raise StoreError(f"MongoDB refused an operation on {name or 'the server'}: {error}") from error
         except PyMongoError as error:
             if error.timeout:
-                raise StoreUnavailable(f"MongoDB did not answer within {self._deadline:g} s") from error
+                raise StoreUnavailable(f"MongoDB did not answer within {deadline:g} s") from error
             raise StoreError(f"MongoDB failed: {error}") from error
 
 

@@ -26,6 +26,7 @@ from .cursor import Place
 from .documents import UNIQUE, Collection, Document
 from .errors import AlreadyExists, StoreError, StoreUnavailable
 from .filters import Where
+from .hurry import seconds_allowed
 from .sqlite_errors import translated
 
 # How long an operation may take, and how long SQLite waits in it for another process's lock.
@@ -230,8 +231,9 @@ class SqliteBackend(Backend):
         """A connection to read with; raises what SQLite says as a StoreError, and StoreUnavailable when time is up."""
         if self._writer is None:
             raise StoreUnavailable(f"the store {self.path} is closed")
+        deadline = seconds_allowed(self._deadline)
         try:
-            async with asyncio.timeout(self._deadline):
+            async with asyncio.timeout(deadline):
                 reader = await self._readers.get()
                 try:
                     yield reader
@@ -243,9 +245,7 @@ class SqliteBackend(Backend):
                 finally:
                     self._readers.put_nowait(reader)
         except TimeoutError:
-            raise StoreUnavailable(
-                f"reading from {self.path} took longer than {self._deadline:g} s"
-            ) from None
+            raise StoreUnavailable(f"reading from {self.path} took longer than {deadline:g} s") from None
         except sqlite3.Error as error:
             raise translated(error, self.path) from error
 
@@ -261,12 +261,13 @@ class SqliteBackend(Backend):
             raise StoreUnavailable(f"the store {self.path} is closed")
         write = _Write(run, asyncio.get_running_loop().create_future())
         self._writes.put_nowait(write)
+        deadline = seconds_allowed(self._deadline)
         try:
-            async with asyncio.timeout(self._deadline):
+            async with asyncio.timeout(deadline):
                 return await write.outcome
         except TimeoutError:
             raise StoreUnavailable(
-                f"writing to {self.path} took longer than {self._deadline:g} s; it may still happen"
+                f"writing to {self.path} took longer than {deadline:g} s; it may still happen"
             ) from None
 
     async def _write_all(self, writer: aiosqlite.Connection) -> None:

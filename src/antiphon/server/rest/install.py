@@ -23,6 +23,7 @@ from . import (
     trunks,
 )
 from .event_streams import EventStreams
+from .prompt_answers import PromptAnswers
 from .services import RestServices, RestState
 
 _ROUTES = (
@@ -61,6 +62,7 @@ def install_rest(app: FastAPI, services: RestServices) -> RestState:
     )
     app.state.rest = state
     errors.install(app)
+    app.add_middleware(PromptAnswers)
     for module in _ROUTES:
         app.include_router(module.router)
     openapi.install(app, services.public_url, [browser_calls.add])
