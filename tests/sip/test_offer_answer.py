@@ -404,7 +404,7 @@ def test_a_later_offer_may_move_telephone_events_to_another_number() -> None:
     "way", ["IP4 phone.example.com", "IP6 2001:db8::9", "IP4 224.2.1.1/127", "IP4 999.1.1.1"]
 )
 def test_media_goes_to_ip_addresses_of_our_kind_only(way: str) -> None:
-    """RFC 8866 section 5.7 also allows names: looking them up would hold up the audio of other calls."""
+    """RFC 8866 section 5.7 also allows names: one that is still there could not be looked up."""
     body = sdp().replace(b"c=IN IP4 192.0.2.9", f"c=IN {way}".encode())
     with pytest.raises(MediaNotAcceptable, match="address"):
         session().answer(parse_sdp(body))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import ipaddress
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -22,7 +23,6 @@ from .sdes import KEY_OCTETS, SUITE, best_crypto, key_of, mki_octets
 from .sdp import Attribute, Crypto, Direction, MediaDescription, RtpMap, SessionDescription, direction
 
 NOWHERE = frozenset({"0.0.0.0", "::"})
-_NO_WAY = "the {} wants media at an address that is not an IP address of our kind"
 _PLAIN, _SECURE = frozenset({"RTP/AVP", "RTP/AVPF"}), frozenset({"RTP/SAVP", "RTP/SAVPF"})
 
 
@@ -200,7 +200,7 @@ class MediaSession:
         if codec is None:
             raise MediaNotAcceptable("the answer has no codec of the offer")
         if not self._reaches(session.address_of(answered)):
-            raise MediaNotAcceptable(_NO_WAY.format("answer"))
+            raise MediaNotAcceptable(_no_way("answer", session.address_of(answered)))
         self._remember(offered)
         crypto = self._answered_crypto(offered, answered)
         self.negotiated = self._agree(session, answered, codec, offered, crypto)
@@ -275,14 +275,15 @@ class MediaSession:
             return "the offer has no audio"
         if not any(self._choose(media, own_order=False) for media in audio):
             return f"the offer has none of the codecs {', '.join(self.local.codecs)}"
-        if not any(self._reaches(session.address_of(media)) for media in audio):
-            return _NO_WAY.format("offer")
+        addresses = [session.address_of(media) for media in audio]
+        if not any(map(self._reaches, addresses)):
+            return _no_way("offer", addresses[0])
         if self.local.srtp is Srtp.REQUIRED:
             return f"the offer is not encrypted with {SUITE}, which this trunk requires"
         return "the offer is encrypted in a way that this trunk does not use"
 
     def _reaches(self, address: str) -> bool:
-        """Whether our socket can send there. Names are not looked up: the audio of all calls would wait for it."""
+        """Whether our socket can send there. Names were looked up before; one that is still there cannot be."""
         if address in NOWHERE:
             return True
         try:
@@ -432,6 +433,11 @@ class MediaSession:
 
     def _audio_index(self, lines: tuple[MediaDescription, ...] | list[MediaDescription]) -> int:
         return next((i for i, line in enumerate(lines) if line.kind == "audio" and line.port), 0)
+
+
+def _no_way(what: str, address: str) -> str:
+    address = re.sub(r"[^A-Za-z0-9.:\-]", "?", address)[:100]
+    return f"the {what} wants media at {address}, which is no IP address of our kind, nor the name of one that can be looked up"
 
 
 def _names(payload: RtpMap, codec: Codec | RtpMap) -> bool:

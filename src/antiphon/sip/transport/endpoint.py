@@ -21,7 +21,7 @@ from ..call import CallRequest
 from ..effects import CancelTimer, Effect, Hop, Report, Send, SetTimer, Source, TimerKey
 from ..errors import BadRequest, ParseError, SipError
 from ..events import SipEvent
-from ..message import parse_message
+from ..message import Message, parse_message
 from ..offer_answer import LocalMedia
 from ..registration import RegistrationRequest
 from ..sdp import Direction
@@ -29,6 +29,7 @@ from ..stack import UserAgentOptions
 from ..uri import Uri
 from ..user_agent import UserAgent
 from .connector import HANDSHAKE_SECONDS, Connector, TlsContexts, TlsNames
+from .media_names import MediaNames
 from .resolver import Resolver, is_address, usual_port
 from .stream import StreamConnection
 from .udp import UdpSocket
@@ -83,6 +84,7 @@ class SipEndpoint:
         self._servers: list[asyncio.Server] = []
         self._resolver = Resolver()
         self._connector = Connector(self, self._resolver, tls_context or _default_tls, tls_name)
+        self._media_names = MediaNames(self._resolver, self._deliver, self._spawn)
         self._timers: dict[TimerKey, asyncio.TimerHandle] = {}
         self._queue: deque[Effect] = deque()
         self._draining = False
@@ -294,13 +296,19 @@ class SipEndpoint:
             return  # Not every listener is there yet; the peer will send it again.
         now = self._loop.time()
         try:
-            effects = self.user_agent.receive(parse_message(data, stream=stream), source, now)
+            message = parse_message(data, stream=stream)
         except BadRequest as fault:
-            effects = self.user_agent.receive_bad(fault, source, now)
+            self._perform(self.user_agent.receive_bad(fault, source, now))
         except ParseError as error:
             self.dropped += 1
             logger.debug("sip: dropped a message from %s: %s", source.host, error)
-            return
+        else:
+            if not self._media_names.holds(message, source):
+                self._deliver(message, source)
+
+    def _deliver(self, message: Message, source: Source) -> None:
+        try:
+            effects = self.user_agent.receive(message, source, self._loop.time())
         except SipError as error:
             # The user agent tripped over a field that it did not expect; the next message may be fine.
             self.dropped += 1

@@ -70,6 +70,20 @@ class Resolver:
         self._cache[key] = (loop.time() + _CACHED_SECONDS, list(found))
         return list(found)
 
+    async def address(self, host: str, version: int) -> str:
+        """The first address of a host.
+
+        Args:
+            version: 4 or 6.
+
+        Raises:
+            OSError: it has none of that version, or the look-up took too long.
+        """
+        found = [one for one, _ in await self.servers(Hop("UDP", host, 1)) if (":" in one) == (version == 6)]
+        if not found:
+            raise OSError(f"it has no IPv{version} address")
+        return found[0]
+
     async def _service(self, hop: Hop) -> list[Server]:
         """Hosts and ports of the SRV records; none if there is no such service or nobody to ask."""
         import dns.asyncresolver
