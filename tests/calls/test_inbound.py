@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from antiphon.calls import refused_calls
 from antiphon.calls.call_requests import end_call
 from antiphon.calls.dispatcher import DispatcherOptions, OutboundDispatcher
 from antiphon.calls.document import parse
+from antiphon.calls.event_relay import EventRelay
 from antiphon.calls.inbound import InboundOptions, InboundRouter
 from antiphon.calls.outbound_queue import OutboundCall, enqueue
 from antiphon.models.outbound_http import OutboundPolicy
@@ -22,6 +24,7 @@ from antiphon.telephony.loopback import LoopbackDialler
 from support.calls import Rehearsed, ScriptedLeg, Stage, outage, rehearsed, sqlite_store, until
 from support.http_service import HttpService, http_answer, http_service
 from support.outbound import eventually
+from support.stores import Clock
 
 pytestmark = pytest.mark.needs("phonenumbers", "httpx", "aiosqlite", "cryptography")
 
@@ -41,7 +44,9 @@ class Exchange:
     def __init__(self, store: Store, max_concurrent: int = 100) -> None:
         self.store = store
         self.stage = Stage(store)
-        self.router = InboundRouter(store, self.stage.host, InboundOptions(max_concurrent, LOCAL))
+        self.refused: list[str] = []
+        options = InboundOptions(max_concurrent, LOCAL, self.refused.append)
+        self.router = InboundRouter(store, self.stage.host, options)
         self.trunk = ""
         self.mapping = ""
 
@@ -208,36 +213,106 @@ def test_a_strategy_that_is_gone_is_skipped(tmp_path: Path, vendor: Any, run_cle
     run_clean(main())
 
 
-ROWS: list[tuple[str, dict[str, Any], str, int]] = [
-    ("no mapping", {}, "+14155550111", 480),
-    ("no number", {}, "sip:reception", 480),
-    ("inactive", {"active": False}, NUMBER, 480),
-    ("detached", {"assistant_id": None}, NUMBER, 480),
-    ("another trunk's", {"trunk_id": "trunk_other"}, NUMBER, 480),
-    ("assistant gone", {"assistant_id": "asst_gone"}, NUMBER, 480),
-    ("assistant inactive", {"assistant": {"active": False}}, NUMBER, 480),
-    ("trunk inactive", {"trunk": {"active": False}}, NUMBER, 480),
-    ("trunk full", {"trunk": {"max_concurrent": 1}}, NUMBER, 503),
+ROWS: list[tuple[str, dict[str, Any], str, int, str, str]] = [
+    ("no mapping", {}, "+14155550111", 480, "rejected", "unknown_number"),
+    ("no number", {}, "sip:reception\ud800", 480, "rejected", "unknown_number"),
+    ("inactive", {"active": False}, NUMBER, 480, "rejected", "detached"),
+    ("detached", {"assistant_id": None}, NUMBER, 480, "rejected", "detached"),
+    ("another trunk's", {"trunk_id": "trunk_other"}, NUMBER, 480, "rejected", "detached"),
+    ("assistant gone", {"assistant_id": "asst_gone"}, NUMBER, 480, "rejected", "assistant"),
+    ("assistant inactive", {"assistant": {"active": False}}, NUMBER, 480, "rejected", "assistant"),
+    ("trunk inactive", {"trunk": {"active": False}}, NUMBER, 480, "rejected", "trunk"),
+    ("trunk full", {"trunk": {"max_concurrent": 1}}, NUMBER, 503, "busy", "no_place"),
 ]
 
 
-@pytest.mark.parametrize(("name", "fields", "number", "code"), ROWS, ids=[row[0] for row in ROWS])
+@pytest.mark.parametrize(
+    ("name", "fields", "number", "code", "status", "reason"), ROWS, ids=[row[0] for row in ROWS]
+)
 def test_what_keeps_a_call_from_being_taken(
-    tmp_path: Path, vendor: Any, run_clean: Any, name: str, fields: dict[str, Any], number: str, code: int
+    tmp_path: Path,
+    vendor: Any,
+    run_clean: Any,
+    name: str,
+    fields: dict[str, Any],
+    number: str,
+    code: int,
+    status: str,
+    reason: str,
 ) -> None:
     async def main() -> None:
         async with sqlite_store(tmp_path) as store:
             exchange = Exchange(store)
-            await exchange.set_up(**fields)
+            hook = {"end_call_webhook": {"url": "https://crm.example.com/calls"}}
+            await exchange.set_up(
+                **{**fields, "assistant": {**hook, **fields.get("assistant", {})}},
+            )
             if code == 503:
                 running = {"status": "answered", "direction": "outbound", "trunk_id": exchange.trunk}
                 await store.create("calls", running, owner="other", lease_seconds=30)
-            before = await store.count("calls")
             leg, incoming = exchange.ring(number)
             assert await exchange.router.take(incoming) is None
             assert [asked[:2] for asked in leg.asked] == [("hang_up", code)]
             assert leg.closed == 1
-            assert await store.count("calls") == before
+            assert exchange.refused == [reason]
+            refused = [call for call in await exchange.calls() if call["direction"] == "inbound"]
+            assert len(refused) == 1
+            call = refused[0]
+            assert (call["status"], call["sip_code"], call["trunk_id"]) == (status, code, exchange.trunk)
+            assert (call["caller_number"], call["billed_seconds"]) == ("+14155550123", 0)
+            assert call["detail"]
+            assert call["ended_at"]
+            # It is over: nobody claims it, and the sweep may take it one day.
+            assert call["completed_at"]
+            assert await store.claim("calls", {"id": call["id"]}, owner="x", lease_seconds=1) is None
+            # One event and, where an assistant is known and has one, one webhook.
+            await EventRelay(store).relay_all()
+            await EventRelay(store).relay_all()
+            events = [event async for event in store.each("call_events", {"call_id": call["id"]})]
+            assert [event["type"] for event in events] == ["call.ended"]
+            expected = 0 if reason == "unknown_number" or name in ("detached", "assistant gone") else 1
+            deliveries = [one async for one in store.each("webhook_deliveries", {"call_id": call["id"]})]
+            assert len(deliveries) == expected
+            await exchange.aclose()
+
+    run_clean(main())
+
+
+def test_strangers_who_try_numbers_are_only_counted(tmp_path: Path, vendor: Any, run_clean: Any) -> None:
+    async def main() -> None:
+        async with sqlite_store(tmp_path) as store:
+            exchange = Exchange(store)
+            await exchange.set_up()
+            for last in range(30):
+                leg, incoming = exchange.ring(f"+141555501{last:02d}")
+                await exchange.router.take(replace(incoming, trunk_id="" if last % 2 else "trunk_gone"))
+                assert leg.asked[0][:2] == ("hang_up", 480)
+            assert await exchange.calls() == []
+            assert set(exchange.refused) == {"unknown_number", "trunk"}
+            assert len(exchange.refused) == 30
+            await exchange.aclose()
+
+    run_clean(main())
+
+
+def test_a_flood_over_a_trunk_of_ours_does_not_fill_the_store(
+    tmp_path: Path, vendor: Any, run_clean: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refused_calls, "RECORDS_AT_ONCE", 5)
+
+    async def main() -> None:
+        async with sqlite_store(tmp_path) as store:
+            clock = Clock()
+            store.clock = clock
+            exchange = Exchange(store)
+            await exchange.set_up()
+            for _ in range(20):
+                await exchange.router.take(exchange.ring("+14155550111")[1])
+            assert (len(await exchange.calls()), len(exchange.refused)) == (5, 20)
+            clock.now += 2.0
+            for _ in range(5):
+                await exchange.router.take(exchange.ring("+14155550111")[1])
+            assert len(await exchange.calls()) == 7
             await exchange.aclose()
 
     run_clean(main())
@@ -253,6 +328,7 @@ def test_all_places_taken_is_503(tmp_path: Path, vendor: Any, run_clean: Any) ->
             taken = [call for call in calls if call is not None]
             assert len(taken) == 2
             refused = [leg for (leg, _), call in zip(rings, calls, strict=True) if call is None]
+            assert exchange.refused == ["no_place"] * 3
             assert all(leg.asked[0][:2] == ("hang_up", 503) for leg in refused)
             for (leg, _), call in zip(rings, calls, strict=True):
                 if call is not None:
@@ -272,6 +348,7 @@ def test_a_store_that_is_down_is_500(tmp_path: Path, vendor: Any, run_clean: Any
             with outage(exchange.stage):
                 assert await exchange.router.take(incoming) is None
             assert leg.asked[0][:2] == ("hang_up", 500)
+            assert exchange.refused == ["error"]
             assert leg.closed == 1
             await exchange.aclose()
 
@@ -305,6 +382,8 @@ def test_a_process_that_ends_is_503(tmp_path: Path, vendor: Any, run_clean: Any)
             await exchange.stage.host.aclose()
             assert await exchange.router.take(incoming) is None
             assert leg.asked[0][:2] == ("hang_up", 503)
+            # Another process may take the caller: this is no end of a call.
+            assert (await exchange.calls(), exchange.refused) == ([], ["closing"])
             await exchange.aclose()
 
     run_clean(main())

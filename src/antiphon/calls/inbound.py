@@ -6,6 +6,8 @@
 | the store, the room or the agent cannot be had | 500 |
 | a place: all are taken, or this process ends | 503 |
 
+What `refused_calls` remembers of a call that was not taken is written after the refusal, so nobody waits for it.
+
 A context strategy that is gone or fails is skipped: the call goes on without context. A telephone that calls without a trunk, as one
 on this machine, may also dial a public assistant by its id or name.
 """
@@ -15,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import AsyncIterator, Generator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -32,12 +34,13 @@ from .context_lookup import ContextLookup, LookupOutcome, look_up
 from .context_strategies import CONTEXT_STRATEGIES
 from .context_strategy import ContextRequest
 from .number_mapping import normalize_e164
+from .refused_calls import Caller, RefusalReason, Refused, RefusedCalls
 from .running_call import RunningCall
 from .status import CallDirection
 
 logger = logging.getLogger(__name__)
 
-UNAVAILABLE, SERVER_ERROR, NO_PLACE = 480, 500, 503
+SERVER_ERROR = 500
 REFUSE_TIMEOUT = 10.0
 LOOK_UP_TIMEOUT = 5.0  # seconds for all that is read before it rings
 
@@ -53,15 +56,8 @@ class InboundHost(Protocol):
         variables: Any = None,
         *,
         room: str | None = None,
+        call_id: str | None = None,
     ) -> RunningCall: ...
-
-
-class _Refused(AntiphonError):
-    """The call is not taken; `code` is the response."""
-
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +67,12 @@ class InboundOptions:
     Attributes:
         max_concurrent: calls at once over all processes, whatever their direction.
         outbound: where context strategies may ask.
+        on_refused: told why a call was not taken, as in `refused_calls.RefusalReason`.
     """
 
     max_concurrent: int = 100
     outbound: OutboundPolicy | None = None
+    on_refused: Callable[[str], None] | None = None
 
 
 class InboundRouter:
@@ -85,6 +83,7 @@ class InboundRouter:
         self._store = store
         self._host = host
         self._placing = asyncio.Lock()
+        self._refused = RefusedCalls(store, self.options.on_refused)
 
     async def take(self, incoming: IncomingCall) -> RunningCall | None:
         """Begin a call, or refuse it; never raises for what can go wrong with one call.
@@ -92,53 +91,73 @@ class InboundRouter:
         Returns:
             The call, once it is on record and rings; None if it was refused or taken back.
         """
-        watch = _Watch(incoming)
+        watch, caller = _Watch(incoming), Caller.of(incoming, self._store)
         try:
             async with asyncio.timeout(LOOK_UP_TIMEOUT):
-                call = await self._begin(incoming, watch)
-        except _Refused as refusal:
-            await self._refuse(incoming, refusal.code, str(refusal))
+                return await self._begin(caller, watch)
+        except Refused as error:
+            refusal = error
         except HostClosing as error:
-            await self._refuse(incoming, NO_PLACE, str(error))
+            refusal = Refused(RefusalReason.CLOSING, str(error))
         except (AntiphonError, TimeoutError) as error:
-            await self._refuse(incoming, SERVER_ERROR, str(error) or "the store did not answer in time")
+            refusal = Refused(RefusalReason.ERROR, str(error) or "the store did not answer in time")
         except asyncio.CancelledError:
-            await self._refuse(incoming, NO_PLACE, "this process ends")
+            await self._refuse(incoming, Refused(RefusalReason.CLOSING, "this process ends"))
             raise
         except Exception:
             logger.exception("a call to %s could not be taken", incoming.number)
-            await self._refuse(incoming, SERVER_ERROR, "an internal error")
-        else:
-            return call
+            refusal = Refused(RefusalReason.ERROR, "an internal error")
+        await self._refuse(incoming, refusal)
+        await self._refused.remember(caller, refusal)
         return None
 
-    async def _begin(self, incoming: IncomingCall, watch: _Watch) -> RunningCall | None:
-        trunk = await self._trunk(incoming)
-        region = trunk.get("default_region")
-        caller = normalize_caller(incoming.caller_number, region)
-        mapping: Mapping[str, Any]
-        if (named := await self._named(incoming)) is not None:
-            number, mapping, assistant = incoming.number, {"assistant_id": named["id"]}, named
-        else:
-            number = _normalized(incoming.number, region)
-            mapping = await self._mapping(number, incoming)
-            found = await self._get("assistants", mapping["assistant_id"], reveal=True)
-            if found is None:
-                raise _Refused(UNAVAILABLE, f"assistant {mapping['assistant_id']} of {number} is gone")
-            assistant = found
-        if not assistant.get("active", True):
-            raise _Refused(UNAVAILABLE, f"assistant {assistant['id']}, who answers {number}, is not active")
-        known = replace(incoming, number=number, caller_number=caller)
+    async def turn_away(self, incoming: IncomingCall) -> None:
+        """Refuse a call because this process takes no more."""
+        refusal = Refused(RefusalReason.CLOSING, "this process takes no more calls")
+        await self._refuse(incoming, refusal)
+        await self._refused.remember(Caller.of(incoming, self._store), refusal)
+
+    async def _begin(self, caller: Caller, watch: _Watch) -> RunningCall | None:
+        """Find out who answers, and let it ring; what is known is noted in `caller` at once."""
+        assistant, mapping = await self._who_answers(caller)
+        known, trunk = caller.incoming, caller.trunk or {}
         async with self._place(trunk):
             if watch.hung_up() is not None:
-                await self._let_go(incoming)
+                await self._let_go(known)
                 return None
             variables = _Variables(self, known, mapping, f"call-{uuid.uuid4().hex[:16]}")
-            call = await self._host.start_inbound(known, mapping, assistant, variables, room=variables.room)
+            call = await self._host.start_inbound(
+                known, mapping, assistant, variables, room=variables.room, call_id=caller.call_id
+            )
             variables.call = call
         if (event := watch.hung_up()) is not None:  # while the record was made
             call.leg_event(event)
         return call
+
+    async def _who_answers(self, caller: Caller) -> tuple[Stored, Stored]:
+        """The assistant, and the mapping that leads there. Raises Refused."""
+        incoming = caller.incoming
+        caller.trunk = trunk = await self._trunk(incoming)
+        region = trunk.get("default_region")
+        from_number = normalize_caller(incoming.caller_number, region)
+        caller.incoming = replace(incoming, caller_number=from_number)
+        if (named := await self._named(incoming)) is not None:
+            caller.assistant, mapping = named, {"assistant_id": named["id"]}
+        else:
+            number = _normalized(incoming.number, region)
+            caller.incoming = replace(caller.incoming, number=number)
+            caller.mapping = mapping = await self._mapping(number, incoming)
+            caller.assistant = await self._get("assistants", mapping.get("assistant_id"), reveal=True)
+            _check_mapping(mapping, caller.incoming)
+        if trunk and not trunk.get("active", True):
+            raise Refused(RefusalReason.TRUNK, f"trunk {trunk['id']} is not active")
+        if caller.assistant is None:
+            reason = f"assistant {mapping['assistant_id']} of {caller.incoming.number} is gone"
+            raise Refused(RefusalReason.ASSISTANT, reason)
+        if not caller.assistant.get("active", True):
+            who = f"assistant {caller.assistant['id']}, who answers {caller.incoming.number},"
+            raise Refused(RefusalReason.ASSISTANT, f"{who} is not active")
+        return caller.assistant, mapping
 
     async def _named(self, incoming: IncomingCall) -> Stored | None:
         """The public assistant whose id or name was dialled in place of a number, by a telephone that calls without a trunk."""
@@ -154,8 +173,8 @@ class InboundRouter:
         if not incoming.trunk_id:
             return {}
         trunk = await self._get("trunks", incoming.trunk_id)
-        if trunk is None or not trunk.get("active", True):
-            raise _Refused(UNAVAILABLE, f"trunk {incoming.trunk_id} is gone or not active")
+        if trunk is None:
+            raise Refused(RefusalReason.TRUNK, f"trunk {incoming.trunk_id} is gone")
         return trunk
 
     async def _mapping(self, number: str, incoming: IncomingCall) -> Stored:
@@ -165,16 +184,12 @@ class InboundRouter:
             forms.add(normalize_e164(incoming.number))
         mapping = await self._store.find_one("inbound_sip", {"number": OneOf(tuple(sorted(forms)))})
         if mapping is None:
-            raise _Refused(UNAVAILABLE, f"nobody answers {number}: it has no mapping")
-        if not mapping.get("active", True) or mapping.get("assistant_id") is None:
-            raise _Refused(UNAVAILABLE, f"nobody answers {number}: it is inactive or detached")
-        if mapping.get("trunk_id") not in (None, incoming.trunk_id):
-            raise _Refused(UNAVAILABLE, f"{number} is answered for another trunk only")
+            raise Refused(RefusalReason.UNKNOWN_NUMBER, f"nobody answers {number}: it has no mapping")
         return mapping
 
     @asynccontextmanager
     async def _place(self, trunk: Stored) -> AsyncIterator[None]:
-        """Hold a place for a call until it is on record. Raises _Refused if there is none.
+        """Hold a place for a call until it is on record. Raises Refused if there is none.
 
         Calls that come to several processes in the same instant may be one too many for a moment.
         """
@@ -185,7 +200,7 @@ class InboundRouter:
             for trunk_id, limit in limits:
                 if await count_places(self._store, trunk_id) >= limit:
                     where = "in all" if trunk_id is None else f"over trunk {trunk.get('name', trunk_id)}"
-                    raise _Refused(NO_PLACE, f"there are {limit} calls {where} already")
+                    raise Refused(RefusalReason.NO_PLACE, f"there are {limit} calls {where} already")
             yield
 
     async def look_up(
@@ -212,17 +227,20 @@ class InboundRouter:
         )
         return await look_up(strategy, request, policy=self.options.outbound)
 
-    async def _get(self, collection: str, id: str, *, reveal: bool = False) -> Stored | None:
+    async def _get(self, collection: str, id: str | None, *, reveal: bool = False) -> Stored | None:
+        if id is None:
+            return None
         try:
             return await self._store.get(collection, id, reveal=reveal)
         except NotFound:
             return None
 
-    async def _refuse(self, incoming: IncomingCall, code: int, reason: str) -> None:
+    async def _refuse(self, incoming: IncomingCall, refusal: Refused) -> None:
         """Say no, and let the leg go."""
-        level = logging.INFO if code == UNAVAILABLE else logging.WARNING
-        logger.log(level, "a call over trunk %s gets %d: %s", incoming.trunk_id or "-", code, reason)
-        await self._let_go(incoming, code, reason)
+        level = logging.WARNING if refusal.code >= SERVER_ERROR else logging.INFO
+        trunk = incoming.trunk_id or "-"
+        logger.log(level, "a call over trunk %s gets %d: %s", trunk, refusal.code, refusal)
+        await self._let_go(incoming, refusal.code, str(refusal))
 
     async def _let_go(self, incoming: IncomingCall, code: int | None = None, reason: str = "") -> None:
         incoming.leg.on_event = None
@@ -290,4 +308,15 @@ def _normalized(number: str, region: str | None) -> str:
     try:
         return normalize_number(number, region)
     except InvalidNumber as error:
-        raise _Refused(UNAVAILABLE, f"the number that was dialled {error}") from None
+        reason = f"the number that was dialled {error}"
+        raise Refused(RefusalReason.UNKNOWN_NUMBER, reason) from None
+
+
+def _check_mapping(mapping: Stored, incoming: IncomingCall) -> None:
+    """Raises Refused unless calls to the number are answered over the trunk of this one."""
+    if not mapping.get("active", True) or mapping.get("assistant_id") is None:
+        reason = f"nobody answers {incoming.number}: it is inactive or detached"
+        raise Refused(RefusalReason.DETACHED, reason)
+    if mapping.get("trunk_id") not in (None, incoming.trunk_id):
+        reason = f"{incoming.number} is answered for another trunk only"
+        raise Refused(RefusalReason.DETACHED, reason)

@@ -140,6 +140,21 @@ def begin(plan: CallPlan, now: float) -> tuple[CallState, list[Effect]]:
     return transition.state, transition.effects
 
 
+def refuse(
+    status: CallStatus, now: float, *, sip_code: int, reason: EndReason | None = None, detail: str = ""
+) -> Commit:
+    """The whole record of an inbound call that was refused before it rang: it begins with its end.
+
+    Args:
+        status: the end.
+        sip_code: the response that the caller's side got.
+    """
+    outcome = Outcome(
+        status=status, end_reason=reason, ended_at=now, billed_seconds=0, sip_code=sip_code, detail=detail
+    )
+    return Commit(None, status, WEBHOOK_AT_END, now, _fields(outcome), webhook=WEBHOOK_AT_END)
+
+
 def step(state: CallState, event: Event, now: float) -> tuple[CallState, list[Effect]]:
     """Take one event at time `now`; returns the new state and what to do, in order. After the end: nothing."""
     if state.status in TERMINAL:

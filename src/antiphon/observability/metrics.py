@@ -84,6 +84,12 @@ class Metrics:
             ("status", "direction", "end_reason"),
             registry=registry,
         )
+        self._refused = Counter(
+            "antiphon_calls_refused",
+            "Inbound calls that were not taken, by why.",
+            ("reason",),
+            registry=registry,
+        )
         self._active = Gauge(
             "antiphon_calls_active", "Calls with an agent in this process.", ("direction",), registry=registry
         )
@@ -175,6 +181,10 @@ class Metrics:
     def webhook_attempted(self, outcome: str) -> None:
         """An attempt to deliver a webhook ended, as in `"delivered"`, `"retried"` or `"dead"`."""
         self._webhook_attempts.labels(_label(outcome)).inc()
+
+    def call_refused(self, reason: str) -> None:
+        """An inbound call was not taken; see `calls.refused_calls`."""
+        self._refused.labels(_label(reason)).inc()
 
     def store_operation(self, operation: str, seconds: float, *, failed: bool) -> None:
         """An operation of the store ended; see `MeasuredBackend`."""

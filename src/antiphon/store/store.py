@@ -99,11 +99,12 @@ class Store:
         emit: Sequence[Mapping[str, Any]] = (),
         owner: str | None = None,
         lease_seconds: float = 0.0,
+        complete: bool = False,
     ) -> Document:
         """Store a new document, and the events that come of it, in one write.
 
         `expires_at` among the fields is when `sweep` removes it; `claimable_at`, in a collection of work, is when it may first
-        be claimed. With an `owner` it is work that is claimed already, for `lease_seconds`.
+        be claimed. With an `owner` it is work that is claimed already, for `lease_seconds`; `complete`: work that is finished.
 
         Raises:
             AlreadyExists: a unique field has a value that another document has; or `id` is taken.
@@ -131,6 +132,10 @@ class Store:
                 "claimable_at": now + lease_seconds,
                 "attempts": 1,
             }
+        if complete:
+            self._work(collection)
+            del document["claimable_at"]
+            document["completed_at"] = now
         _check_times(document, "expires_at")
         _check_unique(kind, fields)
         if unique := {name: fields[name] for name in kind.unique if fields.get(name) is not None}:

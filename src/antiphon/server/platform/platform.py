@@ -374,7 +374,9 @@ class Platform:
         if self._host is None:
             return None
         settings = self._settings
-        inbound = InboundOptions(settings.calls.max_concurrent, outbound=self._policy)
+        inbound = InboundOptions(
+            settings.calls.max_concurrent, outbound=self._policy, on_refused=self._metrics.call_refused
+        )
         return Telephone(settings.sip, self._store, self._rooms, self._host, inbound)
 
 

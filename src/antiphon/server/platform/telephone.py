@@ -24,7 +24,6 @@ logger = logging.getLogger(__name__)
 TRUNKS_EVERY = 5.0
 """Seconds between two looks at the trunks in the store."""
 _LOOK_UPS_EVERY = 12  # looks at the trunks: their names may lead elsewhere by then
-_NO_PLACE = 503
 
 
 class Telephone:
@@ -134,9 +133,8 @@ class Telephone:
     async def _take(self, incoming: IncomingCall) -> None:
         if self.accepting:
             await self._router.take(incoming)
-            return
-        await incoming.leg.hang_up(_NO_PLACE, "shutting down")
-        await incoming.leg.aclose()
+        else:
+            await self._router.turn_away(incoming)
 
 
 def sip_options(settings: SipSettings) -> SipOptions:
