@@ -31,6 +31,7 @@ from antiphon.turns import (
     TextInput,
     TimerFired,
     TurnState,
+    Weight,
     step,
 )
 from antiphon.turns.state import Playing, Released
@@ -77,6 +78,7 @@ def _possible(state: TurnState, now: float, count: int) -> Iterator[Event]:
         yield SpeechContinues(now - overlap.started)
         yield SpeechEnded(now)
     yield from (Interim(f"word {count}"), Final(f"words {count}"), TextInput(f"typed {count}"))
+    yield Final(f"okay {count}", weight=Weight.ACKNOWLEDGEMENT)
     yield from (Hold(True), InterruptRequested(), Close())
     if state.pending.answer_due is not None:
         yield EndOfTurnScored(None, state.pending.text)
@@ -143,6 +145,8 @@ def moves() -> list[Move]:
 def _label(event: Event) -> str:
     if isinstance(event, TimerFired):
         return f"timer {event.name}"
+    if isinstance(event, Final) and event.weight is Weight.ACKNOWLEDGEMENT:
+        return "acknowledgement"
     return SAID[type(event)]
 
 

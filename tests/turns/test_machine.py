@@ -41,6 +41,7 @@ from antiphon.turns import (
     ToolStarted,
     TurnOptions,
     TurnState,
+    Weight,
     step,
 )
 from antiphon.turns.effects import CancelTimer, ScoreEndOfTurn, SetTimer, StateChanged
@@ -48,8 +49,13 @@ from antiphon.turns.effects import CancelTimer, ScoreEndOfTurn, SetTimer, StateC
 TEXT = "what time is it"
 
 
-def said(start: float, end: float, text: str, final_at: float) -> list[tuple[float, Event]]:
-    return [(start, SpeechStarted(start)), (end, SpeechEnded(end)), (final_at, Final(text))]
+PLAIN, ACKNOWLEDGED, INSISTENT = Weight.PLAIN, Weight.ACKNOWLEDGEMENT, Weight.INSISTENT
+
+
+def said(
+    start: float, end: float, text: str, final_at: float, weight: Weight = PLAIN
+) -> list[tuple[float, Event]]:
+    return [(start, SpeechStarted(start)), (end, SpeechEnded(end)), (final_at, Final(text, weight=weight))]
 
 
 def playing(reply: str = "a", at: float = 0.0, *, interruptible: bool = True) -> list[tuple[float, Event]]:
@@ -119,6 +125,30 @@ ROWS = [
     Row("output that cannot pause is interrupted", [*playing("a"), (1.0, SpeechStarted(1.0)), (1.5, SpeechContinues(0.5))],
         [(0.0, ReleaseReply("a")), (1.5, InterruptPlayout("a"))], {"can_pause": False}),
     Row("a short word is a backchannel", [*playing("a"), *said(1.0, 1.3, "ok", 1.5)], [(0.0, ReleaseReply("a")), (1.5, LogBackchannel("ok"))]),
+    Row("a short command is none", [*playing("a"), *said(1.0, 1.3, "stop", 1.5, INSISTENT)],
+        [(0.0, ReleaseReply("a")), (1.5, InterruptPlayout("a")), (1.8, CommitTurn("stop", "turn_1", 1.3))], NO_SPECULATION),
+    Row("its beginning is not yet a command", [*playing("a"), (1.0, SpeechStarted(1.0)), (1.2, Interim("no", INSISTENT)), (1.4, SpeechEnded(1.3)), (1.5, Final("nobody", weight=PLAIN))],
+        [(0.0, ReleaseReply("a")), (1.5, LogBackchannel("nobody"))]),
+    Row("an acknowledgement pauses at most", [*playing("a"), (1.0, SpeechStarted(1.0)), (1.4, Interim("right", ACKNOWLEDGED)), (1.5, SpeechContinues(0.5)), (1.6, Interim("right", ACKNOWLEDGED)), (1.85, SpeechEnded(1.6)), (1.95, Final("Right.", weight=ACKNOWLEDGED))],
+        [(0.0, ReleaseReply("a")), (1.5, PausePlayout()), (1.95, LogBackchannel("Right.")), (1.95, ResumePlayout())]),
+    Row("in time even if its end comes after its words", [*playing("a"), (1.0, SpeechStarted(1.0)), (1.5, SpeechContinues(0.5)), (1.6, Final("Right.", weight=ACKNOWLEDGED)), (1.85, SpeechEnded(1.6))],
+        [(0.0, ReleaseReply("a")), (1.5, PausePlayout()), (1.6, LogBackchannel("Right.")), (2.1, ResumePlayout())]),
+    Row("and where nothing can pause, not even that", [*playing("a"), (1.0, SpeechStarted(1.0)), (1.4, Interim("right", ACKNOWLEDGED)), (1.5, SpeechContinues(0.5)), (1.85, SpeechEnded(1.6)), (1.95, Final("Right.", weight=ACKNOWLEDGED))],
+        [(0.0, ReleaseReply("a")), (1.95, LogBackchannel("Right."))], {"can_pause": False}),
+    Row("more words after it are an interruption", [*playing("a"), (1.0, SpeechStarted(1.0)), (1.5, SpeechContinues(0.5)), (1.6, Interim("okay", ACKNOWLEDGED)), (1.9, Interim("okay stop", INSISTENT)), (2.2, SpeechEnded(2.0)), (2.3, Final("Okay, stop.", weight=INSISTENT))],
+        [(0.0, ReleaseReply("a")), (1.5, PausePlayout()), (1.9, InterruptPlayout("a")), (2.5, CommitTurn("Okay, stop.", "turn_1", 2.0))], NO_SPECULATION),
+    Row("a word in a pause ends it", [*playing("a"), (1.0, SpeechStarted(1.0)), (1.5, SpeechContinues(0.5)), (1.85, SpeechEnded(1.6)), *said(2.5, 2.8, "Bob", 3.0)],
+        [(0.0, ReleaseReply("a")), (1.5, PausePlayout()), (3.0, InterruptPlayout("a")), (3.3, CommitTurn("Bob", "turn_1", 2.8))], NO_SPECULATION),
+    Row("a short noise in a pause does not prolong it", [*playing("a"), (1.0, SpeechStarted(1.0)), (1.5, SpeechContinues(0.5)), (1.85, SpeechEnded(1.6)), (2.5, SpeechStarted(2.5)), (3.0, SpeechEnded(2.8))],
+        [(0.0, ReleaseReply("a")), (1.5, PausePlayout()), (4.8, ResumePlayout())]),
+    Row("an acknowledgement of what is announced does not replace it", [*playing("a"), (1.0, PlayoutFinished("a", 1.0, more=True)), *said(1.5, 2.2, "okay", 2.4, ACKNOWLEDGED), (3.0, ReplyReady("a"))],
+        [(0.0, ReleaseReply("a")), (2.4, LogBackchannel("okay")), (3.0, ReleaseReply("a"))]),
+    Row("nor of what a stopgap filled the time for", [*TURN, (4.0, ReplyQueued("hm", stopgap=True)), (4.0, ReplyReady("hm")), (4.0, PlayoutStarted("hm")), (5.0, PlayoutFinished("hm")), *said(5.1, 5.5, "okay", 5.7, ACKNOWLEDGED), (6.0, ReplyReady("turn_1"))],
+        [(3.0, CommitTurn(TEXT, "turn_1", 2.5)), (4.0, ReleaseReply("hm")), (5.7, LogBackchannel("okay")), (6.0, ReleaseReply("turn_1"))], NO_SPECULATION),
+    Row("before anything was heard it is a turn", [*TURN, *said(3.1, 3.6, "okay", 3.8, ACKNOWLEDGED)],
+        [(3.0, CommitTurn(TEXT, "turn_1", 2.5)), (3.8, DropReply("turn_1", "superseded")), (4.1, CommitTurn("okay", "turn_2", 3.6))], NO_SPECULATION),
+    Row("an acknowledgement without voice activity leaves the user silent", [*playing("a"), (1.0, Interim("okay", ACKNOWLEDGED)), (1.2, Final("okay", weight=ACKNOWLEDGED)), (2.0, PlayoutFinished("a")), *playing("b", 3.0)],
+        [(0.0, ReleaseReply("a")), (1.2, LogBackchannel("okay")), (3.0, ReleaseReply("b"))], {"turn_detection": "stt"}),
     Row("too few words are a backchannel", [*playing("a"), (1.0, SpeechStarted(1.0)), (2.0, SpeechContinues(1.0)), (2.1, SpeechEnded(2.0)), (2.2, Final("oh yes"))],
         [(0.0, ReleaseReply("a")), (2.2, LogBackchannel("oh yes"))], {"min_interruption_words": 3}),
     Row("what must be heard is not interrupted, and the turn is answered after it",

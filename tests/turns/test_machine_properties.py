@@ -46,6 +46,7 @@ from antiphon.turns import (
     ToolStarted,
     TurnOptions,
     TurnState,
+    Weight,
     step,
 )
 
@@ -151,6 +152,12 @@ OPTIONS = st.builds(
 )
 
 
+def weight_of(number: float) -> Weight:
+    if number < 0.5:
+        return Weight.PLAIN
+    return Weight.ACKNOWLEDGEMENT if number < 0.8 else Weight.INSISTENT
+
+
 def act(host: Host, action: int, word: str, number: float) -> None:
     """One thing that could happen in a session now; what could not is skipped."""
     match action:
@@ -163,9 +170,9 @@ def act(host: Host, action: int, word: str, number: float) -> None:
             host.speaking_since = None
             host.send(SpeechEnded(host.now))
         case 5:
-            host.send(Interim(word))
+            host.send(Interim(word, weight_of(number)))
         case 6 | 7:
-            host.send(Final(word))
+            host.send(Final(word, weight=weight_of(number)))
         case 8 if host.text:
             host.send(EndOfTurnScored(number, host.text))
         case 9:

@@ -108,6 +108,13 @@ def test_a_short_word_over_the_agent_takes_no_turn() -> None:
     ]
 
 
+def test_an_acknowledgement_over_the_agent_takes_no_turn_however_long() -> None:
+    model = ScriptedRealtime(("Hello.", 0.1), ("Right, okay.", 0.1), answers=ANSWER, length=4.0)
+    record = talk(model, HELLO, Speech(4.0, 4.9), until=12.0)
+    assert record.log() == [("user", "Hello."), ("assistant", ANSWER.text)]
+    assert not model.times("cut")
+
+
 def test_a_turn_whose_words_never_come_is_answered() -> None:
     for model in (
         ScriptedRealtime(None, answers=ANSWER),

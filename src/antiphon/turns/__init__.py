@@ -45,6 +45,7 @@ from .events import (
     ToolFinished,
     ToolStarted,
 )
+from .interjections import Weight, weigh
 from .machine import step
 from .options import TurnDetection, TurnOptions
 from .state import TurnState
@@ -95,5 +96,7 @@ __all__ = [
     "TurnState",
     "UserState",
     "VADOnly",
+    "Weight",
     "step",
+    "weigh",
 ]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .interjections import Weight
+
 
 @dataclass(frozen=True, slots=True)
 class SpeechStarted:
@@ -29,9 +31,10 @@ class SpeechEnded:
 
 @dataclass(frozen=True, slots=True)
 class Interim:
-    """What the user seems to be saying, so far."""
+    """What the user seems to be saying, so far; `weight` is what it means to a reply that is being heard."""
 
     text: str
+    weight: Weight = Weight.PLAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class Final:
 
     text: str
     end_at: float | None = None
+    weight: Weight = Weight.PLAIN
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import unicodedata
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from .interjections import Weight
 from .options import TurnOptions
 
 
@@ -24,6 +25,7 @@ class Overlap:
         duration: to its last sample so far.
         ended: when it ended; None while it lasts.
         words: recognised in it so far, interim or final.
+        weight: what they mean to the agent's reply.
         by_text: began with a transcript, without voice activity.
     """
 
@@ -31,6 +33,7 @@ class Overlap:
     duration: float = 0.0
     ended: float | None = None
     words: int = 0
+    weight: Weight = Weight.PLAIN
     by_text: bool = False
 
     @property
@@ -41,11 +44,16 @@ class Overlap:
 def judge(overlap: Overlap, options: TurnOptions) -> Verdict:
     """What an overlap does to a reply that is being heard and may be interrupted.
 
-    Words alone are not enough: a short "ok" is a backchannel. Sound alone pauses, where the output can pause.
+    Sound alone pauses, where the output can pause, and so does an acknowledgement, if they last long enough. Words alone are
+    not enough, unless they insist: a short "ok" is a backchannel, a short "stop" is not.
     """
-    long_enough = overlap.by_text or overlap.duration >= options.interrupting_duration - 1e-6
-    if not long_enough or overlap.words < options.min_interruption_words:
+    if overlap.words < options.min_interruption_words:
         return Verdict.CARRY_ON
+    long_enough = overlap.by_text or overlap.duration >= options.interrupting_duration - 1e-6
+    if not long_enough and overlap.weight is not Weight.INSISTENT:
+        return Verdict.CARRY_ON
+    if overlap.weight is Weight.ACKNOWLEDGEMENT:
+        return Verdict.PAUSE if options.pauses else Verdict.CARRY_ON
     if overlap.words == 0 and options.pauses:
         return Verdict.PAUSE
     return Verdict.INTERRUPT

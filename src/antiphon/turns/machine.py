@@ -15,14 +15,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from . import endpointing
+from .barge_in import BargeInTransition
 from .effects import (
     CommitTurn,
     DropReply,
     DropTurn,
     Effect,
     InterruptPlayout,
-    LogBackchannel,
-    PausePlayout,
     ScoreEndOfTurn,
     Speculate,
     StateChanged,
@@ -51,8 +50,8 @@ from .events import (
     ToolFinished,
     ToolStarted,
 )
-from .floor import FloorTransition
-from .interruption import Overlap, Verdict, count_words, judge
+from .interjections import Weight
+from .interruption import Overlap
 from .state import Free, LastFinal, Paused, PendingTurn, Playing, Released, Reply, TurnState
 from .transition import AWAY, BARGE_IN, COMMIT, RESUME, TEXT_END, WORDS
 
@@ -86,7 +85,7 @@ def _words_of(text: str) -> str:
     return " ".join("".join(char if char.isalnum() else " " for char in text.casefold()).split())
 
 
-class _Step(FloorTransition):
+class _Step(BargeInTransition):
     """The user's side of the machine, and the way in for every event."""
 
     def take(self, event: Event) -> None:
@@ -102,10 +101,10 @@ class _Step(FloorTransition):
                 self.speech_started(at)
             case SpeechEnded(at):
                 self.speech_ended(at)
-            case Interim(text):
-                self.interim(text.strip())
-            case Final(text, end_at):
-                self.final(text.strip(), end_at)
+            case Interim(text, weight):
+                self.interim(text.strip(), weight)
+            case Final(text, end_at, weight):
+                self.final(text.strip(), end_at, weight)
             case EndOfTurnScored(probability, text):
                 self.scored(probability, text)
             case ReplyQueued():
@@ -161,30 +160,6 @@ class _Step(FloorTransition):
         if overlap.words == 0 and duration >= self.state.options.noise_timeout:
             self.carry_on_over_noise()
 
-    def consider_barge_in(self, silence: float) -> None:
-        """Interrupt when the speech has lasted long enough, to the moment: not at the next update after it."""
-        options = self.state.options
-        overlap = self.state.overlap
-        assert overlap is not None
-        if self.overlap_is_noise(overlap):
-            return
-        if judge(overlap, options) is not Verdict.CARRY_ON:
-            self.cancel_timer(BARGE_IN)
-            self.apply_verdict(overlap)
-            return
-        missing = options.interrupting_duration - overlap.duration
-        if silence > 0:
-            self.cancel_timer(BARGE_IN)
-        elif 0 < missing <= options.speech_update_interval + options.output_frame:
-            self.set_timer(BARGE_IN, overlap.started + options.interrupting_duration)
-
-    def carry_on_over_noise(self) -> None:
-        """Endless sound without a word must not silence the agent."""
-        if isinstance(self.state.floor, Paused):
-            self.resume()
-        else:
-            self.release_next()
-
     def speech_ended(self, at: float) -> None:
         overlap = self.state.overlap
         if overlap is None or not overlap.active:
@@ -192,17 +167,18 @@ class _Step(FloorTransition):
         self.cancel_timer(BARGE_IN)
         duration = max(overlap.duration, at - overlap.started)
         self.change(overlap=replace(overlap, ended=at, duration=duration))
-        if self.floor_interruptible() and duration < self.state.options.interrupting_duration:
+        paused = isinstance(self.state.floor, Paused)
+        if self.floor_interruptible() and not paused and duration < self.state.options.interrupting_duration:
             self.change_pending(interim="")
-            return  # too short to be more than a backchannel
+            return  # too short to be more than a backchannel, unless its words say so
         self.change_pending(speech_end=at, interim="")
         if self.state.pending.finals:
             self.turn_may_be_over()
             return
         patience = self.state.options.false_interruption_timeout
         self.set_timer(WORDS, at + patience)
-        if isinstance(self.state.floor, Paused):
-            self.set_timer(RESUME, at + patience)
+        if paused:
+            self.set_timer(RESUME, at + (self.patience_after_words() or patience))
         elif self.state.replies:
             self.set_timer(RESUME, at + self.patience_for_words(duration))
 
@@ -213,21 +189,29 @@ class _Step(FloorTransition):
             return options.min_endpointing_delay
         return options.false_interruption_timeout
 
-    def interim(self, text: str) -> None:
+    def patience_after_words(self) -> float | None:
+        """How long a reply stays paused after speech whose words are all known; None if they are not."""
+        overlap = self.state.overlap
+        if overlap is None or overlap.words == 0 or self.state.pending.words_owed:
+            return None
+        return self.state.options.min_endpointing_delay
+
+    def interim(self, text: str, weight: Weight) -> None:
         if not text or self.is_repeated(text):
             return
-        self.note_words(text)
+        # The beginning of a word is no "no".
+        self.note_words(text, Weight.PLAIN if weight is Weight.INSISTENT else weight)
         self.change_pending(interim=text, words_owed=True)
         if self.overlap_interrupts():
             self.interrupt()
         if self.state.speculation is not None and self.user_speaks():
             self.cancel_speculation()
 
-    def final(self, text: str, end_at: float | None) -> None:
+    def final(self, text: str, end_at: float | None, weight: Weight) -> None:
         self.change_pending(words_owed=False)
         if not text or self.is_repeated(text):
             return
-        self.note_words(text)
+        self.note_words(text, weight)
         overlap = self.state.overlap
         self.change(last_final=LastFinal(_words_of(text), overlap.started if overlap else None, self.now))
         self.cancel_timer(TEXT_END)
@@ -238,6 +222,9 @@ class _Step(FloorTransition):
                 return
             self.interrupt()
         elif self.state.replies and self.state.options.turn_detection != "manual":
+            if weight is Weight.ACKNOWLEDGEMENT and self.state.replies[0].announced:
+                self.backchannel(text)
+                return
             self.drop_waiting("superseded", lambda reply: reply.interruptible)
         self.cancel_timer(RESUME)
         self.gather(text, end_at)
@@ -261,18 +248,6 @@ class _Step(FloorTransition):
             self.change_pending(speech_end=self.now if known is None else min(known, self.now))
         self.turn_may_be_over()
 
-    def note_words(self, text: str) -> None:
-        """Count words within one overlap; a transcript without voice activity begins one."""
-        overlap = self.state.overlap
-        recent = overlap is not None and (
-            overlap.active or self.now - (overlap.ended or 0) <= self.state.options.noise_timeout
-        )
-        if overlap is None or not recent:
-            overlap = Overlap(started=self.now, by_text=True)
-            self.set_timer(TEXT_END, self.now + self.state.options.max_endpointing_delay)
-            self.cancel_timer(AWAY)
-        self.change(overlap=replace(overlap, words=max(overlap.words, count_words(text))), user_is_away=False)
-
     def is_repeated(self, text: str) -> bool:
         """Recognisers finalise the same words twice; without new speech that is no new turn."""
         last, overlap = self.state.last_final, self.state.overlap
@@ -281,36 +256,6 @@ class _Step(FloorTransition):
         if last.words != _words_of(text):
             return False
         return self.now - last.at <= REPEAT_WINDOW or not (overlap.active or overlap.by_text)
-
-    def backchannel(self, text: str) -> None:
-        self.change_pending(interim="", speech_end=None)
-        self.effects.append(LogBackchannel(text))
-
-    # -- barge-in --------------------------------------------------------------------------------------------------
-
-    def overlap_interrupts(self) -> bool:
-        """Whether words, which have come, stop what is being heard."""
-        overlap = self.state.overlap
-        if overlap is None or not self.floor_interruptible():
-            return False
-        if isinstance(self.state.floor, Paused):
-            return overlap.words >= max(1, self.state.options.min_interruption_words)
-        return judge(overlap, self.state.options) is Verdict.INTERRUPT
-
-    def apply_verdict(self, overlap: Overlap) -> None:
-        match judge(overlap, self.state.options), self.state.floor:
-            case Verdict.INTERRUPT, _:
-                self.interrupt()
-            case Verdict.PAUSE, Playing(reply) | Released(reply):
-                self.change(floor=Paused(reply))
-                self.effects.append(PausePlayout())
-                self.limit_pause(overlap)
-
-    def limit_pause(self, overlap: Overlap) -> None:
-        """Speech whose end is never reported must not keep a reply paused."""
-        options = self.state.options
-        patience = options.noise_timeout + options.false_interruption_timeout
-        self.set_timer(RESUME, overlap.started + patience)
 
     # -- the end of the user's turn --------------------------------------------------------------------------------
 
@@ -419,6 +364,8 @@ class _Step(FloorTransition):
                 self.cancel_timer(RESUME)
                 self.cancel_timer(BARGE_IN)
                 waiting = (current, *self.state.replies) if more else self.state.replies
+                if more or current.stopgap:
+                    waiting = tuple(replace(reply, announced=True) for reply in waiting)
                 self.change(floor=Free(), replies=waiting)
                 if self.state.pending.finals and not self.user_speaks():
                     self.turn_may_be_over()
@@ -444,16 +391,6 @@ class _Step(FloorTransition):
                 self.change(user_is_away=True)
             case "text_end":
                 self.text_ended()
-
-    def speech_lasted(self) -> None:
-        """The speech that was going on at the last update has by now lasted long enough."""
-        overlap = self.state.overlap
-        if overlap is not None and overlap.active and self.floor_interruptible():
-            # The timer says so, not the clock, which some event loops keep in whole milliseconds.
-            lasted = self.state.options.interrupting_duration
-            overlap = replace(overlap, duration=max(overlap.duration, lasted))
-            self.change(overlap=overlap)
-            self.apply_verdict(overlap)
 
     def text_ended(self) -> None:
         """A turn began with an interim transcript and no final one came: take what there is."""

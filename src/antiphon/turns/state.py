@@ -14,6 +14,7 @@ class Reply:
     """Something the agent may say.
 
     `answers_turn`: it was created by a commit and yields to a newer one. `stopgap`: it yields to whatever is ready first.
+    `announced`: something was heard already of it, or of a stopgap for it.
     """
 
     id: str
@@ -21,6 +22,7 @@ class Reply:
     answers_turn: bool = False
     ready: bool = False
     stopgap: bool = False
+    announced: bool = False
 
 
 @dataclass(frozen=True, slots=True)

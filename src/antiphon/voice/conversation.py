@@ -146,6 +146,11 @@ class Conversation:
         return name, segment.heard_text(self.playout.position)
 
     @property
+    def audible_whole(self) -> str:
+        """The text of what is being heard, as far as it is written; empty while nothing is."""
+        return self._audible[1].text if self._audible is not None else ""
+
+    @property
     def audible_speech(self) -> SpeechHandle | None:
         return self._audible[0].handle if self._audible is not None else None
 

@@ -17,7 +17,7 @@ from ..models.audio_history import AudioHistory
 from ..models.chat_context import ChatMessage
 from ..models.realtime import InputTranscription
 from ..models.stt import RecognizeStream
-from ..turns import CommitTurn, Final, Interim
+from ..turns import CommitTurn, Final, Interim, Weight
 from .events import ConversationItemAdded, SessionEvent, UserInputTranscribed
 from .realtime_link import RealtimeLink
 from .turn_answers import TurnAnswers
@@ -156,7 +156,7 @@ class RealtimeListener:
             self._session.emit(SessionEvent.USER_INPUT_TRANSCRIBED, heard)
         if not event.is_final:
             if utterance.undecided and utterance.text:
-                self._conversation.driver.dispatch(Interim(utterance.text))
+                self._conversation.driver.dispatch(Interim(utterance.text, self._weigh(utterance.text)))
             return
         utterance.complete = True
         if utterance.undecided:
@@ -164,10 +164,14 @@ class RealtimeListener:
             if utterance.deadline is not None:
                 utterance.deadline.cancel()
             if utterance.text:
-                self._conversation.driver.dispatch(Final(utterance.text))
+                weight = self._weigh(utterance.text)
+                self._conversation.driver.dispatch(Final(utterance.text, weight=weight))
         for late in tuple(self._late):
             if self._is_complete(late.template):
                 self._settle(late)
+
+    def _weigh(self, text: str) -> Weight:
+        return self._conversation.answers.interjections.weigh(text)
 
     def words_of(self, text: str) -> str:
         """A machine's text with what is known of the utterances in it."""

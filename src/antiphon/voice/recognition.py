@@ -143,6 +143,7 @@ class Recognition:
 
     def _speech_started(self, position: float) -> None:
         self._speaking = True
+        self._conversation.answers.interjections.speech_started()
         self._cancel_late_final()
         self._driver.dispatch(SpeechStarted(self._clock.at(position)))
         self._conversation.answers.end_of_turn.speech_started(position)
@@ -187,13 +188,14 @@ class Recognition:
             case SpeechEventType.INTERIM if text:
                 self._interim = text
                 self._announce(text, is_final=False, language=event.language)
-                self._driver.dispatch(Interim(text))
+                self._driver.dispatch(Interim(text, self._conversation.answers.interjections.weigh(text)))
             case SpeechEventType.FINAL if text:
                 self._cancel_late_final()
                 self._conversation.answers.marks["transcript"] = self._clock.now()
                 self._announce(text, is_final=True, language=event.language)
                 end_at = None if event.end_at is None else self._clock.at(event.end_at)
-                self._driver.dispatch(Final(text, end_at))
+                weight = self._conversation.answers.interjections.weigh(text)
+                self._driver.dispatch(Final(text, end_at, weight))
             case SpeechEventType.FINAL:
                 self._cancel_late_final()
 

@@ -11,6 +11,7 @@ from ..models.errors import StopResponse
 from ..turns import CommitTurn, ReplyEnded
 from .agent import Agent, overrides
 from .end_of_turn import EndOfTurn
+from .interjections import Interjections
 from .reply import Reply
 from .speculation import Speculation
 from .speech_handle import SpeechHandle
@@ -28,11 +29,13 @@ class TurnAnswers:
     Attributes:
         marks: when the stages of the turn in progress ended, for its latency.
         end_of_turn: asks the detector whether the pending turn is finished.
+        interjections: weighs what is said over the agent.
     """
 
     def __init__(self, conversation: Conversation, detector: AnyTurnDetector | None) -> None:
         self.marks: dict[str, float] = {}
         self.end_of_turn = EndOfTurn(conversation, detector, conversation.options.language)
+        self.interjections = Interjections(conversation, self.end_of_turn)
         self._conversation = conversation
         self._speculation: Speculation | None = None
         self._hooks = asyncio.Lock()

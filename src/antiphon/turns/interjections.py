@@ -1,0 +1,77 @@
+"""What a few words of the user mean while the agent speaks: "go on", "stop", or something to be weighed by its length.
+
+Only transcripts say so, and only in English; what is said in another language weighs what its words and its length weigh.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum, auto
+
+# "I am listening." Those in the first list also answer a question.
+_AGREEING = """absolutely alright cool correct definitely exactly fine good great k ok okay okey perfect right sure true yea yeah
+    yep yes yup|all right|fair enough|go ahead|no problem|no worries|of course|sounds good|that's right|uh huh|very good"""
+_LISTENING = """aha ah continue gotcha indeed interesting nice oh really understood wow|carry on|go on|got it|i see|keep going|
+    makes sense"""
+# "It is my turn", however briefly said.
+_STOPPING = """bye cancel enough goodbye no nope pardon pause quiet sorry stop wait what|be quiet|excuse me|hang on|hold on|one
+    moment|one second|shut up|stop it|stop that"""
+_FILLING = "er erm please uh um"
+_AGREEING_HUM = "mhm+|mm+(?: h?m+)?|hm+ h?m+"  # "mhm", "mm", "mm-hmm"
+_LISTENING_HUM = "hm+"
+
+
+class Weight(Enum):
+    """What a transcript means to a reply that is being heard.
+
+    Attributes:
+        PLAIN: it stops the reply if it is long enough.
+        ACKNOWLEDGEMENT: the listener is with the speaker, who goes on.
+        INSISTENT: it stops the reply however short it is.
+    """
+
+    PLAIN = auto()
+    ACKNOWLEDGEMENT = auto()
+    INSISTENT = auto()
+
+
+def _alternatives(*lists: str) -> str:
+    """A pattern of the words and the `|`-separated phrases of some lists."""
+    entries: set[str] = set()
+    for text in lists:
+        singles, *phrases = text.split("|")
+        entries.update(singles.split(), (" ".join(phrase.split()) for phrase in phrases))
+    return "|".join(sorted(entries, key=len, reverse=True))
+
+
+_AGREED = f"{_AGREEING_HUM}|{_alternatives(_AGREEING)}"
+_ACKNOWLEDGING = f"{_AGREED}|{_LISTENING_HUM}|{_alternatives(_LISTENING)}"
+_BESIDE = f"{_ACKNOWLEDGING}|{_alternatives(_FILLING)}"
+_STOPPED = _alternatives(_STOPPING)
+_ACKNOWLEDGED = re.compile(rf"(?:(?:{_ACKNOWLEDGING}) )+")
+_HAS_AGREED = re.compile(rf"(?:(?:{_BESIDE}) )*?(?:{_AGREED}) ")
+_COMMANDED = re.compile(rf"(?:(?:{_BESIDE}) )*?(?:{_STOPPED}) (?:(?:{_BESIDE}|{_STOPPED}) )*")
+_FILLED = re.compile(rf"(?:(?:{_alternatives(_FILLING)}) )*")
+_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
+
+
+def weigh(text: str, *, language: str | None = None, asked: bool = False) -> Weight:
+    """What `text` means over the agent's voice.
+
+    Args:
+        text: an interim or final transcript.
+        language: what is spoken, as in "en-GB"; None: unknown, taken for English.
+        asked: whether the agent is finishing a question, which whoever speaks now is answering.
+    """
+    if language is not None and language.replace("_", "-").split("-")[0].lower() != "en":
+        return Weight.PLAIN
+    words = "".join(f"{word} " for word in _WORD.findall(text.casefold().replace("’", "'")))
+    if _FILLED.fullmatch(words):
+        return Weight.PLAIN
+    acknowledged = _ACKNOWLEDGED.fullmatch(words) is not None
+    if asked:
+        only_listens = acknowledged and not _HAS_AGREED.match(words)
+        return Weight.ACKNOWLEDGEMENT if only_listens else Weight.INSISTENT
+    if acknowledged:
+        return Weight.ACKNOWLEDGEMENT
+    return Weight.INSISTENT if _COMMANDED.fullmatch(words) else Weight.PLAIN

@@ -1,0 +1,64 @@
+"""What a few words over the agent mean."""
+
+from __future__ import annotations
+
+import pytest
+
+from antiphon.turns import Weight, weigh
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "right",
+        "Okay.",
+        "Yeah, yeah.",
+        "Mm-hmm.",
+        "Mmm.",
+        "mhm",
+        "Uh-huh.",
+        "Oh, I see.",
+        "Alright",
+        "Oh okay. Got it.",
+    ],
+)
+def test_a_listener_who_follows_takes_no_turn(text: str) -> None:
+    assert weigh(text) is Weight.ACKNOWLEDGEMENT
+
+
+@pytest.mark.parametrize(
+    "text", ["Stop.", "wait", "No, no!", "Hold on.", "okay stop", "Um, wait, please.", "Oh no.", "Stop it"]
+)
+def test_a_command_is_one_however_short(text: str) -> None:
+    assert weigh(text) is Weight.INSISTENT
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Right now.", "Okay, what's my balance?", "No way around it", "um", "Yes I would like that", "", "Bob"],
+)
+def test_anything_else_weighs_by_its_length(text: str) -> None:
+    assert weigh(text) is Weight.PLAIN
+
+
+@pytest.mark.parametrize("text", ["Yes.", "okay", "mm-hmm", "Sure", "Bob", "two hundred", "No."])
+def test_over_a_question_it_is_the_answer(text: str) -> None:
+    assert weigh(text, asked=True) is Weight.INSISTENT
+
+
+@pytest.mark.parametrize(
+    ("text", "weight"),
+    [("I see.", Weight.ACKNOWLEDGEMENT), ("Hmm.", Weight.ACKNOWLEDGEMENT), ("Um", Weight.PLAIN)],
+)
+def test_but_for_what_answers_nothing(text: str, weight: Weight) -> None:
+    assert weigh(text, asked=True) is weight
+
+
+@pytest.mark.parametrize("language", ["de", "es-MX", "fr_FR"])
+def test_other_languages_weigh_by_length(language: str) -> None:
+    assert {weigh(text, language=language, asked=True) for text in ("ok", "no", "stop")} == {Weight.PLAIN}
+
+
+@pytest.mark.parametrize("language", [None, "en", "en-GB", "en_US"])
+def test_english_is_assumed(language: str | None) -> None:
+    assert weigh("okay", language=language) is Weight.ACKNOWLEDGEMENT
