@@ -13,7 +13,6 @@ import datetime as dt
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from decimal import Decimal
 from typing import Any
 
 from .answers import (
@@ -30,9 +29,11 @@ from .answers import (
 from .dialogue_state import UNHEARD, Call, Question, State, Task, Turn
 from .matching import is_light
 from .phrasing import Phrasing, without_last_question
+from .requests import split_answer, split_requests
 from .script import Intent, Script
 from .slots import Extraction, Slot, Value
 from .tokens import words
+from .tool_calls import arguments_of, task_of_call
 
 ACCEPT = 0.5
 SWITCH = 0.58
@@ -86,7 +87,7 @@ class Dialogue:
         self, state: State, tool: str, arguments: Mapping[str, Any], output: Any, *, failed: bool
     ) -> Turn:
         """The reply to a tool's result; `output` is text, or a mapping with the fields of the reply."""
-        intent, task = self._task_of_call(state, tool, arguments)
+        intent, task = task_of_call(self.script, state, tool, arguments)
         state = replace(state, task=None, question=None, recent=task or state.recent, misses=0)
         fields = self.phrasing.fields(intent, task.slots if task else {}, output)
         turn_index = state.turns
@@ -120,6 +121,10 @@ class Dialogue:
     def _in_task(self, state: State, task: Task, question: Question, text: str) -> Turn:
         intent = self.script.intents[task.intent]
         asked = question.name if question.kind == "slot" else None
+        if more := split_answer(
+            self.script, text, intent, lambda said: self._answers(question, intent, said)
+        ):
+            text, state = more[0], replace(state, later=more[1])
         slot = self.script.slots[asked] if asked else None
         found = self.read(text, intent.all_slots, asked)
         changes = {name: value for name, value in found.values.items() if task.slots.get(name) != value}
@@ -152,6 +157,13 @@ class Dialogue:
         if yes_or_no(text) is False and len(words(text)) <= 4:
             return self._cancel(state, task)
         return self._ask_again(state, self._not_understood(state, question), missed=True)
+
+    def _answers(self, question: Question, intent: Intent, text: str) -> bool:
+        """Whether a text answers a question about a task, and does nothing else."""
+        if question.kind == "confirm":
+            return begins_with_yes(text) and len(words(text)) <= 4
+        found = self.read(text, intent.all_slots, question.name)
+        return question.name in found.values and all(is_light(word) for word in found.leftover)
 
     def _other_subject(
         self, text: str, intent: Intent, found: Extraction, question: Question
@@ -199,14 +211,14 @@ class Dialogue:
             return self._ask_again(replace(state, misses=0), lead)
         leaving = other.name in (self.script.human, self.script.goodbye)
         kept = task if task.slots and not leaving else None
-        return self._start(replace(state, task=None, question=None, suspended=kept), other, text)
+        return self._start(replace(state, task=None, question=None, suspended=kept, later=""), other, text)
 
     def _cancel(self, state: State, task: Task) -> Turn:
         intent = self.script.intents[task.intent]
         say = self.phrasing.pick(intent.cancelled or self.script.replies.cancelled, state.turns)
         more = self.phrasing.pick(self.script.replies.anything_else, state.turns)
         recent = task if task.slots else state.recent
-        state = replace(state, task=None, question=None, recent=recent, misses=0, suspended=None)
+        state = replace(state, task=None, question=None, recent=recent, misses=0, suspended=None, later="")
         return Turn(state, f"{say} {more}")
 
     # Turns without one
@@ -237,6 +249,11 @@ class Dialogue:
         return self._open_floor(replace(open_state, suspended=None), text)
 
     def _open_floor(self, state: State, text: str) -> Turn:
+        state = replace(state, later="")
+        requests = split_requests(self.script, text, self.read)
+        first = self.best_intent(requests[0], ACCEPT) if requests else None
+        if requests and first and self._can(first):
+            return self._start(replace(state, misses=0, later=requests[1]), first, requests[0])
         best = None if is_only_cancel(text) else self.best_intent(text, ACCEPT)
         if refuses(text) and (best is None or best.is_task) and yes_or_no(text) is not True:
             return Turn(replace(state, misses=0), self._with_offer(self.script.replies.refused, state))
@@ -394,7 +411,7 @@ class Dialogue:
         human = self.script.human
         if misses > 2 and human and self._can(self.script.intents[human]):
             state = replace(
-                state, misses=misses, task=None, suspended=None, question=Question("offer", human)
+                state, misses=misses, task=None, suspended=None, later="", question=Question("offer", human)
             )
             return Turn(state, self.phrasing.pick(self.script.replies.offer_human, misses))
         question = self._question_text(state) if state.task else state.said
@@ -421,15 +438,30 @@ class Dialogue:
         if not self._can(intent):
             say = self.phrasing.pick(self.script.replies.unavailable, state.turns)
             return Turn(replace(state, task=None), say)
-        names = intent.arguments or {name: name for name in intent.all_slots}
-        arguments = {argument: _json(slots[slot]) for argument, slot in names.items() if slot in slots}
-        return Turn(state, self.phrasing.own_answer(intent, slots, state.turns), Call(intent.tool, arguments))
+        call = Call(intent.tool, arguments_of(intent, slots))
+        return Turn(state, self.phrasing.own_answer(intent, slots, state.turns), call)
 
     def _defaults(self, intent: Intent) -> dict[str, Value]:
         return dict(intent.defaults)
 
+    def _second_request(self, state: State, said: str) -> Turn:
+        """Turn to the other thing that the caller asked for, after what there was to say about the first."""
+        text, state = state.later, replace(state, later="", said=said)
+        intent = self.best_intent(text, ACCEPT)
+        if intent is None:
+            return Turn(state, said)
+        shared = {name: v for name, v in self._shared(state, intent).items() if name in intent.slots}
+        turn = self._start(state, intent, text, shared)
+        question = turn.state.question
+        if question is not None and question.heard_after:
+            question = replace(question, heard_after=question.heard_after + len(said.split()))
+        say = f"{said} {turn.say}".strip()
+        return replace(turn, state=replace(turn.state, question=question, said=say), say=say)
+
     def _with_next_question(self, state: State, intent: Intent | None, say: str, done: bool) -> Turn:
-        """Add the follow-up of an intent, or the offer to go on with a suspended task."""
+        """Go on to the second request, or add the follow-up of an intent, or the offer to go on with a suspended task."""
+        if state.later:
+            return self._second_request(state, without_last_question(say))
         if intent and intent.name in (self.script.human, self.script.goodbye):
             return Turn(replace(state, said=say or state.said, suspended=None), say)
         if intent and done and intent.follow_up and self._can(self.script.intents[intent.follow_up.intent]):
@@ -445,20 +477,6 @@ class Dialogue:
             return Turn(replace(state, question=question, said=say), say)
         return Turn(replace(state, said=say or state.said), say)
 
-    def _task_of_call(
-        self, state: State, tool: str, arguments: Mapping[str, Any]
-    ) -> tuple[Intent | None, Task | None]:
-        """The intent and task that a call in the log belongs to, whoever made it."""
-        if state.task and self.script.intents[state.task.intent].tool == tool:
-            return self.script.intents[state.task.intent], state.task
-        intent = next((i for i in self.script.intents.values() if i.tool == tool), None)
-        if intent is None:
-            return None, None
-        names = intent.arguments or {name: name for name in intent.all_slots}
-        return intent, Task(
-            intent.name, {slot: _value(arguments[name]) for name, slot in names.items() if name in arguments}
-        )
-
 
 def _only_yes_or_no(slot: Slot | None) -> bool:
     return slot is not None and slot.type == "yes_no"
@@ -467,17 +485,3 @@ def _only_yes_or_no(slot: Slot | None) -> bool:
 def _said(question: Question) -> str:
     """The name of a question that is asked again in full."""
     return "" if question.kind == "confirm" else question.name
-
-
-def _value(argument: Any) -> Value:
-    """A tool's argument as the value of a slot."""
-    if isinstance(argument, str | bool):
-        return argument
-    return Decimal(str(argument)) if isinstance(argument, int | float) else str(argument)
-
-
-def _json(value: Value) -> Any:
-    """A slot's value for a tool: whole numbers as int, others as float."""
-    if isinstance(value, str | bool):
-        return value
-    return int(value) if value == value.to_integral_value() else float(value)

@@ -42,6 +42,7 @@ class State:
         task: what is being done.
         question: what was asked last; None when the floor is open.
         suspended: a task that the caller left for another.
+        later: a second request of the same turn, in the caller's words, for when the first is done.
         recent: the last task done or called off, for "and on Sunday?" and "make it sixty".
         misses: turns in a row that were not understood.
         turns: the caller's turns so far.
@@ -51,6 +52,7 @@ class State:
     task: Task | None = None
     question: Question | None = None
     suspended: Task | None = None
+    later: str = ""
     recent: Task | None = None
     misses: int = 0
     turns: int = 0

@@ -134,6 +134,8 @@ class _Replay:
             failed=failed,
         )
         self._state = self._planned.state
+        if self._planned.call is not None:
+            self._before = replace(self._state, task=None, question=None)
         self._due, self._heard, self._made_call, self._tells_result = True, 0, False, True
 
 
