@@ -179,6 +179,16 @@ def test_an_agents_file_is_served_and_started_again_when_it_changes(tmp_path: Pa
 
 
 @pytest.mark.needs(*SERVER)
+def test_a_watching_program_that_a_shell_put_in_the_background_ends_on_ctrl_c_too(tmp_path: Path) -> None:
+    (tmp_path / "agent.py").write_text(AGENT)
+    in_background = ["sh", "-c", 'trap "" INT; exec "$@"', "sh"]
+    command = [*in_background, sys.executable, "agent.py", "dev", "--port", "0"]
+    with running(command, cwd=tmp_path) as program:
+        program.wait_for(r"http://127\.0\.0\.1:\d+")
+        assert program.stop() == 0
+
+
+@pytest.mark.needs(*SERVER)
 def test_start_serves_without_watching(tmp_path: Path) -> None:
     file = tmp_path / "agent.py"
     file.write_text(AGENT)

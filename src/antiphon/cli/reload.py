@@ -42,6 +42,8 @@ def run_and_reload(command: Sequence[str], folder: Path, say: Callable[[str], No
         The exit code: 0, or the program's when it ended by itself without an error.
     """
     signal.signal(signal.SIGTERM, _interrupt)
+    # A shell that starts a program in the background has it ignore Ctrl-C; who sends it by hand means it.
+    signal.signal(signal.SIGINT, _interrupt)
     child = _start(command)
     known = _times(folder)
     ended = False
