@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from .events import SipEvent
 
 TimerKey = tuple[Hashable, ...]
+Server = tuple[str, int]  # IP address and port
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +20,14 @@ class Hop:
         host: an IP address (IPv6 without brackets) or a name to look up; of a TLS peer, the name its certificate must carry.
         port: 0: none is known, so a name is looked up as a service (RFC 3263 section 4.2), and an address has the usual one.
         connection: an open connection to use; 0: none. If it is gone, one to host and port is opened.
+        server: which of the servers that the name leads to; None: the name is to be looked up.
     """
 
     transport: str
     host: str
     port: int
     connection: int = 0
+    server: Server | None = None
 
     @property
     def reliable(self) -> bool:

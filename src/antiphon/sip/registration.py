@@ -17,7 +17,7 @@ from .events import Registered, RegistrationFailed, Unregistered
 from .grammar import parse_number
 from .headers import NameAddr, contacts
 from .message import Request, Response
-from .stack import Stack
+from .stack import ClientRequest, Stack
 from .uri import Uri
 
 _HOPELESS = frozenset({401, 403, 404, 405, 407, 416, 484, 501})
@@ -72,6 +72,7 @@ class Registration:
     failures: int = 0
     cseq: int = 0
     registered_once: bool = field(default=False)
+    sent: ClientRequest | None = None  # the last REGISTER
 
     def next_cseq(self) -> int:
         """The number of the next REGISTER."""
@@ -136,7 +137,8 @@ class Registrations:
         """Show the routers on the way that the flow is still in use, or calls would not find back (RFC 5626 section 4.4.1)."""
         registration = self._all.get(handle) if isinstance(handle, int) else None
         if registration is not None and registration.state is RegistrationState.REGISTERED:
-            self._stack.emit(Send(registration.hop, b"\r\n\r\n"))
+            last = registration.sent.transaction if registration.sent is not None else None
+            self._stack.emit(Send(registration.hop if last is None else last.hop, b"\r\n\r\n"))
             self._stack.set_timer(("keep-alive", registration.handle), _KEEP_ALIVE)
 
     def _send(self, registration: Registration, expires: int) -> None:
@@ -152,7 +154,7 @@ class Registrations:
         headers.add("Contact", f"{contact};expires={expires}")
         headers.add("Expires", str(expires))
         headers.add("Allow", ", ".join(stack.options.methods))
-        stack.send_request(
+        registration.sent = stack.send_request(
             request,
             registration.hop,
             lambda response: self._answered(registration, response),

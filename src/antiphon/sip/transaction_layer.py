@@ -1,14 +1,15 @@
 """All transactions of a user agent: which one a message belongs to, and what becomes of its outputs.
 
-Source: RFC 3261 sections 17.1.3, 17.2.3 and 8.2.2.2 (merged requests).
+Source: RFC 3261 sections 17.1.3, 17.2.3 and 8.2.2.2 (merged requests); RFC 3263 section 4.3 (several servers).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
-from .effects import CancelTimer, Effect, Hop, Send, SetTimer, Source, TimerKey
+from .effects import CancelTimer, Effect, Hop, Send, Server, SetTimer, Source, TimerKey
 from .errors import FieldError
 from .message import Request, Response
 from .transaction import (
@@ -29,7 +30,11 @@ from .transaction import (
 )
 
 MAGIC_COOKIE = "z9hG4bK"
+OVERDUE = "overdue"
+MOST_SERVERS = 4
+OVERDUE_T1 = 8  # times T1: how long a server may say nothing while there are others
 Key = tuple[str, ...]
+_QUOTED_REQUEST = re.compile(rb"([A-Z]+) \S+ SIP/2\.0\r\nVia: [^\r\n]*?;branch=([^;,\s]+)")
 
 
 @dataclass(slots=True)
@@ -39,6 +44,9 @@ class ClientTransaction:
     Attributes:
         on_response: gets each response that is not a retransmission, and every 2xx to an INVITE.
         on_failure: gets 408 when nobody answered, 503 when it could not be sent.
+        others: further servers that the name leads to, in case this one fails.
+        on_overdue: called when there are others and this one said nothing for some seconds.
+        given_up: nobody waits for it any more.
     """
 
     machine: Transaction
@@ -46,6 +54,9 @@ class ClientTransaction:
     key: Key
     on_response: Callable[[Response], None]
     on_failure: Callable[[int], None]
+    others: tuple[Server, ...] = ()
+    on_overdue: Callable[[], None] | None = None
+    given_up: bool = False
 
 
 @dataclass(slots=True)
@@ -92,16 +103,44 @@ class TransactionLayer:
         hop: Hop,
         on_response: Callable[[Response], None],
         on_failure: Callable[[int], None],
+        *,
+        others: Sequence[Server] = (),
+        on_overdue: Callable[[], None] | None = None,
     ) -> ClientTransaction:
-        """Send a request, whose Via has a branch of its own, and follow it."""
+        """Send a request, whose Via has a branch of its own, and follow it; see `ClientTransaction`."""
         machine = Transaction(
             kind_of(request.method, client=True), request, reliable=hop.reliable, timing=self.timing
         )
         key: Key = (request.via.branch, request.method)
-        client = ClientTransaction(machine, hop, key, on_response, on_failure)
+        client = ClientTransaction(machine, hop, key, on_response, on_failure, tuple(others), on_overdue)
         self.clients[key] = client
         self._run_client(client, machine.start())
+        self._hurry(client)
         return client
+
+    def servers_found(self, key: TimerKey, servers: Sequence[Server]) -> None:
+        """The name that a request goes to leads to these: the whole transaction and its CANCEL go to the first."""
+        client = self._client_of(key)
+        if client is not None and client.hop.server is None:
+            client.hop, client.others = replace(client.hop, server=servers[0]), tuple(servers[1:MOST_SERVERS])
+            self._hurry(client)
+
+    def awaits(self, key: TimerKey) -> bool:
+        """Whether what is sent under this key still has somebody who waits for the response."""
+        client = self._client_of(key)
+        return key[0] != "client" or (client is not None and not client.given_up)
+
+    def _client_of(self, key: TimerKey) -> ClientTransaction | None:
+        name = key[1]
+        return self.clients.get(name) if key[0] == "client" and isinstance(name, tuple) else None
+
+    def _hurry(self, client: ClientTransaction) -> None:
+        if client.others and client.on_overdue is not None and not client.machine.is_answered:
+            self.emit(SetTimer(("client", client.key, OVERDUE), self.now + OVERDUE_T1 * self.timing.t1))
+
+    def _settle(self, client: ClientTransaction) -> None:
+        if client.others:
+            self.emit(CancelTimer(("client", client.key, OVERDUE)))
 
     def receive_response(self, response: Response) -> bool:
         """Hand a response to its transaction; False: it has none."""
@@ -113,6 +152,7 @@ class TransactionLayer:
 
     def abandon(self, client: ClientTransaction) -> None:
         """Forget a transaction whose peer went silent after a CANCEL (RFC 3261 section 9.1)."""
+        self._settle(client)
         for timer in Input:
             self.emit(CancelTimer(("client", client.key, timer)))
         client.machine.state = State.TERMINATED
@@ -124,12 +164,14 @@ class TransactionLayer:
                 case Transmit(message):
                     self.emit(Send(client.hop, message.to_bytes(), ("client", client.key)))
                 case Deliver(Response() as response):
+                    self._settle(client)
                     client.on_response(response)
                 case TimedOut():
                     client.on_failure(408)
                 case TransportFailed():
                     client.on_failure(503)
                 case Terminated():
+                    self._settle(client)
                     if self.clients.get(client.key) is client:
                         del self.clients[client.key]
                 case StartTimer() | StopTimer():
@@ -192,8 +234,13 @@ class TransactionLayer:
     def timer_fired(self, key: TimerKey) -> None:
         """A timer of this layer fired."""
         side, name, timer = key
-        assert isinstance(timer, Input)
         assert isinstance(name, tuple)
+        if timer == OVERDUE:
+            client = self._client_of(key)
+            if client is not None and client.on_overdue is not None:
+                client.on_overdue()
+            return
+        assert isinstance(timer, Input)
         self._feed(side == "client", name, timer)
 
     def transport_failed(self, key: TimerKey) -> None:
@@ -214,6 +261,12 @@ class TransactionLayer:
             self.emit(SetTimer((*prefix, output.name), self.now + output.delay))
         else:
             self.emit(CancelTimer((*prefix, output.name)))
+
+
+def key_of_quoted(octets: bytes) -> TimerKey | None:
+    """The key of the request of ours that begins with these octets, as ICMP errors quote them; None: it is none."""
+    match = _QUOTED_REQUEST.match(octets)
+    return ("client", (match[2].decode("latin-1"), match[1].decode("latin-1"))) if match else None
 
 
 def server_key(request: Request, method: str) -> Key:

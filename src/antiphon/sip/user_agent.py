@@ -9,13 +9,13 @@ Source: RFC 3261 section 8 and the RFCs that the modules behind it name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from . import dialog_requests, established_call, incoming_call, outgoing_call, transfer
 from .call import Call, CallRequest, Phase
 from .dialog import hop_of
-from .effects import Effect, Hop, Source, TimerKey
+from .effects import Effect, Hop, Server, Source, TimerKey
 from .errors import BadRequest, CallStateError, FieldError, UnsafeValue
 from .events import EndCause, Ended, PingAnswered
 from .headers import NameAddr
@@ -48,7 +48,9 @@ class UserAgent:
     def is_idle(self) -> bool:
         """Whether nothing is left to wait for: no call, no registration, no request without an answer."""
         stack = self._stack
-        waiting = any(not client.machine.is_answered for client in stack.layer.clients.values())
+        waiting = any(
+            not (client.machine.is_answered or client.given_up) for client in stack.layer.clients.values()
+        )
         return not stack.calls and not len(self._registrations) and not waiting
 
     # -- from the wire -----------------------------------------------------------------------------------------------------
@@ -91,6 +93,15 @@ class UserAgent:
         """A `Send` with this key could not be carried out."""
         self._begin(now).layer.transport_failed(key)
         return self._end()
+
+    def servers_found(self, key: TimerKey, servers: Sequence[Server], now: float) -> list[Effect]:
+        """The name in the hop of a `Send` with this key leads to these servers, and it goes to the first of them."""
+        self._begin(now).layer.servers_found(key, servers)
+        return self._end()
+
+    def awaits(self, key: TimerKey) -> bool:
+        """Whether a `Send` with this key that was held up still makes sense."""
+        return self._stack.layer.awaits(key)
 
     # -- calls -------------------------------------------------------------------------------------------------------------
 

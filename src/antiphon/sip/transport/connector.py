@@ -10,6 +10,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Callable
+from dataclasses import replace
 
 from ..effects import Hop
 from .resolver import Resolver, is_address
@@ -34,7 +35,7 @@ class Connector:
         self._tls_context = tls_context
         self._tls_name = tls_name
         self._open: dict[int, StreamConnection] = {}
-        self._opening: dict[tuple[str, str, int], asyncio.Future[StreamConnection | None]] = {}
+        self._opening: dict[Hop, asyncio.Future[StreamConnection | None]] = {}
         self._numbers = 0
 
     @property
@@ -67,9 +68,11 @@ class Connector:
             unverifiable = hop.transport == "TLS" and named.transport_name == "TLS"
             if named.peer[0] == hop.host or not is_address(hop.host) or unverifiable:
                 return named
+        wanted = hop.server or (hop.host, hop.port)
         for connection in self._open.values():
             fits = connection.transport_name == hop.transport and connection.is_open
-            if fits and connection.peer == (hop.host, hop.port):
+            vouched = hop.transport != "TLS" or hop.server is None or connection.verified == hop.host
+            if fits and vouched and connection.peer == wanted:
                 return connection
         return None
 
@@ -80,7 +83,7 @@ class Connector:
 
     async def connect(self, hop: Hop) -> StreamConnection | None:
         """An open connection to the hop, shared by all who wait for the same; None: it could not be made."""
-        key = (hop.transport, hop.host, hop.port)
+        key = replace(hop, connection=0)
         waiting = self._opening.get(key)
         if waiting is not None:
             return await asyncio.shield(waiting)
@@ -97,14 +100,14 @@ class Connector:
     async def _connect(self, hop: Hop) -> StreamConnection | None:
         loop = asyncio.get_running_loop()
         try:
-            servers = await self._resolver.servers(hop)
+            servers = [hop.server] if hop.server else await self._resolver.servers(hop)
         except (OSError, UnicodeError) as error:
             logger.warning("sip: %s cannot be looked up: %s", hop.host, error)
             return None
         tls = self._tls_context(hop.host) if hop.transport == "TLS" else None
         for address, port in servers:
-            known = self.find(Hop(hop.transport, address, port))
-            if known is not None and tls is None:
+            known = self.find(Hop(hop.transport, hop.host, hop.port, server=(address, port)))
+            if known is not None:
                 return known
             try:
                 async with asyncio.timeout(CONNECT_SECONDS):
@@ -124,6 +127,7 @@ class Connector:
                     error or "timed out",
                 )
                 continue
+            connection.verified = hop.host if tls else ""
             return connection
         return None
 

@@ -26,6 +26,7 @@ from ..offer_answer import LocalMedia
 from ..registration import RegistrationRequest
 from ..sdp import Direction
 from ..stack import UserAgentOptions
+from ..transaction_layer import key_of_quoted
 from ..uri import Uri
 from ..user_agent import UserAgent
 from .connector import HANDSHAKE_SECONDS, Connector, TlsContexts, TlsNames
@@ -132,7 +133,7 @@ class SipEndpoint:
     async def _listen(self, listener: Listener) -> None:
         name = listener.transport.upper()
         if name == "UDP":
-            bound = await UdpSocket.bind(listener.host, listener.port, self._datagram)
+            bound = await UdpSocket.bind(listener.host, listener.port, self._datagram, self._refused)
             self._udp.append(bound)
             host, port = bound.address
         else:
@@ -257,6 +258,12 @@ class SipEndpoint:
         if source is not None and data.strip(b"\r\n\0 "):
             self._take(data, source, stream=False)
 
+    def _refused(self, quoted: bytes) -> None:
+        """A datagram of ours reached nobody (RFC 3261 section 18.4)."""
+        key = key_of_quoted(quoted)
+        if key is not None and not self._closed:
+            self._loop.call_soon(self._report_failure, key)
+
     def opened(self, connection: StreamConnection) -> bool:
         """A connection came, or one of ours is there."""
         host, port = connection.peer
@@ -365,15 +372,14 @@ class SipEndpoint:
 
     def _send(self, send: Send) -> None:
         hop = send.hop
-        if hop.transport == "UDP":
-            if is_address(hop.host):
-                self._send_datagram(send, hop.host, hop.port or usual_port("UDP"))
-            else:
-                self._spawn(self._look_up_and_send(send))
+        known = hop.server is not None or is_address(hop.host)
+        if hop.transport == "UDP" and known:
+            self._send_datagram(send, *(hop.server or (hop.host, hop.port or usual_port("UDP"))))
             return
-        connection = self._connector.find(hop)
-        if connection is None or not connection.send(send.data):
-            self._spawn(self._connect_and_send(send))
+        connection = None if hop.transport == "UDP" else self._connector.find(hop)
+        if connection is not None and connection.send(send.data):
+            return
+        self._spawn(self._connect_and_send(send) if known else self._look_up_and_send(send))
 
     def _send_datagram(self, send: Send, host: str, port: int) -> None:
         self.admission.learn(host, self._loop.time())
@@ -387,11 +393,22 @@ class SipEndpoint:
         except (OSError, UnicodeError) as error:
             logger.warning("sip: %s cannot be looked up: %s", send.hop.host, error)
             self._failed(send)
-        else:
+            return
+        if send.key is None and send.hop.transport != "UDP":
+            await self._connect_and_send(send)  # to whichever takes the connection
+            return
+        if send.key is not None:
+            self._perform(self.user_agent.servers_found(send.key, servers, self._loop.time()))
+        send = replace(send, hop=replace(send.hop, server=servers[0]))
+        if send.hop.transport == "UDP":
             self._send_datagram(send, *servers[0])
+        else:
+            await self._connect_and_send(send)
 
     async def _connect_and_send(self, send: Send) -> None:
         connection = await self._connector.connect(send.hop) or self._connector.last_resort(send.hop)
+        if send.key is not None and not self.user_agent.awaits(send.key):
+            return  # It took so long that another server has the request by now.
         if connection is None or not connection.send(send.data):
             self._failed(send)
 

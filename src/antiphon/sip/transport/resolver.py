@@ -6,7 +6,7 @@ import asyncio
 import ipaddress
 import random
 
-from ..effects import Hop
+from ..effects import Hop, Server
 
 LOOKUP_SECONDS = 5.0
 SERVICE_SECONDS = 2.0  # for the service; a name server that says nothing must not cost the call
@@ -14,7 +14,6 @@ _CACHED_SECONDS = 30.0
 _MOST_CACHED = 1000
 _MOST_SERVERS = 10
 _SERVICES = {"UDP": "_sip._udp", "TCP": "_sip._tcp", "TLS": "_sips._tcp"}
-Server = tuple[str, int]
 
 
 def is_address(host: str) -> bool:

@@ -39,12 +39,14 @@ class StreamConnection(asyncio.Protocol):
         number: names the connection in hops and sources; above 0.
         peer: the other end.
         ours: whether we opened it.
+        verified: the host that its certificate was checked for; empty: none was.
     """
 
     def __init__(self, owner: Connections, transport_name: str, number: int, *, ours: bool) -> None:
         self.transport_name = transport_name
         self.number = number
         self.peer = ("", 0)
+        self.verified = ""
         self._owner = owner
         self.ours = ours
         self._framer = StreamFramer()
