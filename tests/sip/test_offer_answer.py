@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from antiphon.sip.audio_formats import CODECS
 from antiphon.sip.errors import MediaNotAcceptable, SdpError
-from antiphon.sip.offer_answer import CODECS, LocalMedia, MediaSession, NegotiatedMedia, Srtp
+from antiphon.sip.offer_answer import LocalMedia, MediaSession, NegotiatedMedia, Srtp
 from antiphon.sip.sdes import SUITE
 from antiphon.sip.sdp import Direction, MediaDescription, SessionDescription, parse_sdp
 from support.sip_wire import sdp

@@ -18,40 +18,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from .audio_formats import (
+    CODECS,
+    EVENT_TYPES,
+    also_received,
+    codec_attributes,
+    event_attributes,
+    is_same,
+    number_in,
+)
 from .errors import MediaNotAcceptable
 from .sdes import KEY_OCTETS, SUITE, best_crypto, key_of, mki_octets
 from .sdp import Attribute, Crypto, Direction, MediaDescription, RtpMap, SessionDescription, direction
 
 NOWHERE = frozenset({"0.0.0.0", "::"})
 _PLAIN, _SECURE = frozenset({"RTP/AVP", "RTP/AVPF"}), frozenset({"RTP/SAVP", "RTP/SAVPF"})
-
-
-@dataclass(frozen=True, slots=True)
-class Codec:
-    """An audio codec as SDP names it.
-
-    Attributes:
-        payload_type: the static one, or the one that our offers use.
-        clock_rate: of RTP timestamps; G.722 has 8000 there although it samples at 16 kHz (RFC 3551 section 4.5.2).
-    """
-
-    name: str
-    payload_type: int
-    clock_rate: int
-    channels: int = 1
-    parameters: str = ""
-
-
-CODECS = {
-    codec.name: codec
-    for codec in (
-        Codec("PCMU", 0, 8000),
-        Codec("PCMA", 8, 8000),
-        Codec("G722", 9, 8000),
-        Codec("OPUS", 107, 48000, 2, "useinbandfec=1"),
-    )
-}
-_EVENT_TYPES = {8000: 101, 48000: 110}
 
 
 class Srtp(StrEnum):
@@ -262,7 +243,7 @@ class MediaSession:
     def _choose(self, media: MediaDescription, *, own_order: bool) -> RtpMap | None:
         """The first codec in common, by the peer's order unless ours is to win (RFC 3264 section 6.1)."""
         possible = [
-            t for t in media.payload_types if any(_names(t, CODECS[name]) for name in self.local.codecs)
+            t for t in media.payload_types if any(is_same(t, CODECS[name]) for name in self.local.codecs)
         ]
         if own_order:
             ranks = {name: rank for rank, name in enumerate(self.local.codecs)}
@@ -307,12 +288,12 @@ class MediaSession:
         for codec in codecs:
             number = self._types.get(codec.name, codec.payload_type)
             formats.append(str(number))
-            attributes += _codec_attributes(RtpMap(number, codec.name, codec.clock_rate, codec.channels))
+            attributes += codec_attributes(RtpMap(number, codec.name, codec.clock_rate, codec.channels))
         if self.local.dtmf:
             for clock in sorted({codec.clock_rate for codec in codecs}):
-                number = self._types.get(f"EVENT{clock}", _EVENT_TYPES[clock])
+                number = self._types.get(f"EVENT{clock}", EVENT_TYPES[clock])
                 formats.append(str(number))
-                attributes += _event_attributes(number, clock)
+                attributes += event_attributes(number, clock)
         protocol = "RTP/SAVP" if self.local.srtp is Srtp.REQUIRED else "RTP/AVP"
         if self.negotiated and self.negotiated.send_key and self._lines:
             protocol = self._lines[self._audio_index(self._lines)].protocol
@@ -325,11 +306,11 @@ class MediaSession:
         self, media: MediaDescription, codec: RtpMap, crypto: Crypto | None, own: Direction
     ) -> MediaDescription:
         """One codec and its telephone events, under the offerer's numbers."""
-        formats, attributes = [str(codec.payload_type)], _codec_attributes(codec)
+        formats, attributes = [str(codec.payload_type)], codec_attributes(codec)
         event = self._event_type(media, codec.clock_rate)
         if event is not None:
             formats.append(str(event.payload_type))
-            attributes += _event_attributes(event.payload_type, event.clock_rate)
+            attributes += event_attributes(event.payload_type, event.clock_rate)
         if crypto is not None:
             attributes.append(("crypto", str(Crypto(crypto.tag, crypto.suite, self._own_key))))
         attributes += [("ptime", str(media.ptime or self.local.ptime)), (own.value, None)]
@@ -369,7 +350,7 @@ class MediaSession:
         theirs = _peer_direction(session, media)
         event = self._event_type(media, codec.clock_rate)
         event_clock = event.clock_rate if event else 8000
-        receive_type = _number_in(ours, codec)
+        receive_type = number_in(ours, codec)
         if session.origin != self._peer_origin:
             self._round, self._peer_origin = self._round + 1, session.origin
         return NegotiatedMedia(
@@ -383,7 +364,7 @@ class MediaSession:
             send_payload_type=codec.payload_type,
             receive_payload_type=receive_type,
             dtmf_send_type=event.payload_type if event else None,
-            dtmf_receive_type=_number_in(ours, event) if event else None,
+            dtmf_receive_type=number_in(ours, event) if event else None,
             dtmf_clock_rate=event_clock,
             comfort_noise=any(t.name == "CN" for t in media.payload_types),
             ptime=media.ptime or self.local.ptime,
@@ -392,7 +373,7 @@ class MediaSession:
             suite=crypto.suite if crypto else "",
             receive_mki=mki_octets(crypto) if crypto else 0,
             parameters=media.format_parameters(codec.payload_type),
-            also_received=_also_received(media, ours, receive_type),
+            also_received=also_received(media, ours, receive_type),
             round=self._round,
         )
 
@@ -419,7 +400,7 @@ class MediaSession:
         if not self.local.dtmf:
             return None
         events = [
-            t for t in media.payload_types if t.name == "TELEPHONE-EVENT" and t.clock_rate in _EVENT_TYPES
+            t for t in media.payload_types if t.name == "TELEPHONE-EVENT" and t.clock_rate in EVENT_TYPES
         ]
         return min(events, key=lambda event: event.clock_rate != clock_rate, default=None)
 
@@ -440,32 +421,6 @@ def _no_way(what: str, address: str) -> str:
     return f"the {what} wants media at {address}, which is no IP address of our kind, nor the name of one that can be looked up"
 
 
-def _names(payload: RtpMap, codec: Codec | RtpMap) -> bool:
-    channels = payload.channels == codec.channels or payload.name != "OPUS"
-    return payload.name == codec.name and payload.clock_rate == codec.clock_rate and channels
-
-
-def _number_in(ours: MediaDescription, payload: RtpMap) -> int:
-    """Under which number our section has what the peer's section has as `payload`."""
-    return next((t.payload_type for t in ours.payload_types if _names(t, payload)), payload.payload_type)
-
-
-def _also_received(
-    theirs: MediaDescription, ours: MediaDescription, chosen: int
-) -> tuple[tuple[int, str], ...]:
-    """The peer may send any codec that both sections have (RFC 3264 section 7); some do it by the numbers of their own."""
-    meant = {t.payload_type: t for t in ours.payload_types}
-    found: dict[int, str] = {}
-    for payload in theirs.payload_types:
-        if payload.name not in CODECS or not any(_names(t, payload) for t in meant.values()):
-            continue
-        for number in (_number_in(ours, payload), payload.payload_type):
-            if number not in meant or _names(meant[number], payload):
-                found[number] = payload.name
-    found.pop(chosen, None)
-    return tuple(sorted(found.items()))
-
-
 def _rtcp_port(media: MediaDescription) -> int:
     """RFC 3605: `a=rtcp`; else one above RTP."""
     for value in media.values("rtcp"):
@@ -478,18 +433,3 @@ def _rtcp_port(media: MediaDescription) -> int:
 def _refused(media: MediaDescription) -> MediaDescription:
     """The same section, refused: order and number of sections never change (RFC 3264 section 6)."""
     return MediaDescription(media.kind, 0, media.protocol, media.formats[:1] or ("0",))
-
-
-def _codec_attributes(payload: RtpMap) -> list[Attribute]:
-    channels = f"/{payload.channels}" if payload.channels > 1 else ""
-    name = payload.name.lower() if payload.name == "OPUS" else payload.name
-    attributes: list[Attribute] = [
-        ("rtpmap", f"{payload.payload_type} {name}/{payload.clock_rate}{channels}")
-    ]
-    if CODECS[payload.name].parameters:
-        attributes.append(("fmtp", f"{payload.payload_type} {CODECS[payload.name].parameters}"))
-    return attributes
-
-
-def _event_attributes(payload_type: int, clock_rate: int) -> list[Attribute]:
-    return [("rtpmap", f"{payload_type} telephone-event/{clock_rate}"), ("fmtp", f"{payload_type} 0-15")]
