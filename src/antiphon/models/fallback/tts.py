@@ -15,6 +15,7 @@ from ..stream_adapter_tts import SentenceStream
 from ..tokenize import SentenceSplitter, Splitter
 from ..tts import TTS, ChunkedStream, SynthesizedAudio, SynthesizeStream, TTSCapabilities
 from .chain import Attempt, BackOff, OnAvailabilityChanged, ProviderChain, as_provider_error
+from .tts_stream import FallbackSynthesizeStream
 
 ATTEMPT_TIMEOUT = 5.0
 RETRIES = 1  # of a sentence, by the voice that has begun the reply
@@ -24,8 +25,8 @@ class TTSFallbackAdapter(TTS):
     """Speaks with the next voice when one fails, hangs or gives no audio.
 
     Never in the middle of a reply: once audio of a reply was passed on, the rest of it stays with that voice, which
-    tries a failed sentence once more and goes on where it broke off. So replies are spoken sentence by sentence, also
-    by voices that could take streamed text.
+    tries once more what failed and goes on where it broke off. A voice that takes text as it is written gets it so; the
+    others, and those that stand in for them, speak sentence by sentence.
     """
 
     def __init__(
@@ -77,7 +78,16 @@ class TTSFallbackAdapter(TTS):
         return self._new_reply().synthesize(text)
 
     def stream(self) -> SynthesizeStream:
-        return SentenceStream(self._new_reply(), self._splitter_factory())
+        attempts = self._chain.attempts()
+        if not attempts[0].provider.capabilities.streaming:
+            return self._by_sentence()
+        return FallbackSynthesizeStream(
+            self._chain,
+            attempts,
+            sample_rate=self._sample_rate,
+            stall_timeout=self._stall_timeout,
+            by_sentence=self._by_sentence,
+        )
 
     async def prewarm(self) -> None:
         await self._chain.prewarm()
@@ -89,16 +99,26 @@ class TTSFallbackAdapter(TTS):
     async def aclose(self) -> None:
         await self._chain.aclose()
 
-    def _new_reply(self) -> _ReplyVoice:
-        return _ReplyVoice(self._chain, self._sample_rate, self._stall_timeout)
+    def _by_sentence(self, attempts: list[Attempt[TTS]] | None = None) -> SynthesizeStream:
+        return SentenceStream(self._new_reply(attempts), self._splitter_factory())
+
+    def _new_reply(self, attempts: list[Attempt[TTS]] | None = None) -> _ReplyVoice:
+        return _ReplyVoice(self._chain, attempts, self._sample_rate, self._stall_timeout)
 
 
 class _ReplyVoice(TTS):
     """The voice of one reply: open until its first audio, and fixed from then on."""
 
-    def __init__(self, chain: ProviderChain[TTS], sample_rate: int, stall_timeout: float) -> None:
+    def __init__(
+        self,
+        chain: ProviderChain[TTS],
+        candidates: list[Attempt[TTS]] | None,
+        sample_rate: int,
+        stall_timeout: float,
+    ) -> None:
         super().__init__(sample_rate=sample_rate)
         self.chain = chain
+        self.candidates = candidates
         self.stall_timeout = stall_timeout
         self.chosen: Attempt[TTS] | None = None
 
@@ -110,7 +130,9 @@ class _ReplyVoice(TTS):
         return FallbackSpeech(self, text)
 
     def attempts(self) -> list[Attempt[TTS]]:
-        return [self.chosen] * (1 + RETRIES) if self.chosen else self.chain.attempts()
+        return (
+            [self.chosen] * (1 + RETRIES) if self.chosen else list(self.candidates or self.chain.attempts())
+        )
 
 
 class FallbackSpeech(ChunkedStream):
