@@ -96,25 +96,8 @@ class AgentSession(Generic[UserdataT]):
         Raises:
             ConfigurationError: a model's name is unknown, its package or key is missing, or an option does not exist.
         """
-        if isinstance(llm, RealtimeModel):
-            llm, realtime = None, llm
-        self.stt = nodes.resolve_stt(stt)
-        self.vad = nodes.resolve_vad(vad)
-        self.llm = nodes.resolve_llm(llm)
-        self.tts = nodes.resolve_tts(tts)
-        realtime_model = nodes.resolve_realtime(realtime)
-        given = (
-            (self.stt, stt),
-            (self.vad, vad),
-            (self.llm, llm),
-            (self.tts, tts),
-            (realtime_model, realtime),
-        )
-        self._named = [model for model, name in given if isinstance(name, str) and model is not None]
-        self.realtime: RealtimeLink | None = None
-        if realtime_model is not None:
-            parts = RealtimeParts(realtime_model, stt=self.stt, vad=self.vad, llm=self.llm, tts=self.tts)
-            self.realtime, self.vad, self.llm, self.tts = parts.link, parts.vad, parts.llm, parts.tts
+        self._take_models(stt, vad, llm, tts, realtime)
+        if self.realtime is not None:
             turn_detection, options = realtime_options(turn_detection, options)
         self.userdata = userdata
         self.tools = [tool if isinstance(tool, FunctionTool) else function_tool(tool) for tool in tools or ()]
@@ -132,6 +115,29 @@ class AgentSession(Generic[UserdataT]):
         self._closed = False
         self._shutdown_reason: CloseReason | None = None
         self._failure: BaseException | None = None
+
+    def _take_models(
+        self,
+        stt: STT | str | None,
+        vad: VAD | str | None,
+        llm: LLM | RealtimeModel | str | None,
+        tts: TTS | str | None,
+        realtime: RealtimeModel | str | None,
+    ) -> None:
+        """Find the models that were named, and put a realtime model in the places of those it stands for."""
+        if isinstance(llm, RealtimeModel):
+            llm, realtime = None, llm
+        self.stt = nodes.resolve_stt(stt)
+        self.vad = nodes.resolve_vad(vad)
+        self.llm = nodes.resolve_llm(llm)
+        self.tts = nodes.resolve_tts(tts)
+        model = nodes.resolve_realtime(realtime)
+        given = ((self.stt, stt), (self.vad, vad), (self.llm, llm), (self.tts, tts), (model, realtime))
+        self._named = [found for found, name in given if isinstance(name, str) and found is not None]
+        self.realtime: RealtimeLink | None = None
+        if model is not None:
+            parts = RealtimeParts(model, stt=self.stt, vad=self.vad, llm=self.llm, tts=self.tts)
+            self.realtime, self.vad, self.llm, self.tts = parts.link, parts.vad, parts.llm, parts.tts
 
     # -- state -----------------------------------------------------------------------------------------------------
 
