@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,9 @@ from antiphon.rtp.downlink import Downlink
 from antiphon.rtp.engine_messages import Failed, FirstPacket, Key
 from antiphon.rtp.high_pass import high_pass, new_state
 from antiphon.rtp.media_process import MediaFailed, MediaProcess
-from antiphon.rtp.packet import RtpPacket, serialize_rtp
+from antiphon.rtp.packet import RtpPacket, is_rtcp, serialize_rtp
 from antiphon.rtp.port_pool import PortPool, PortsExhausted
-from antiphon.rtp.stream import StreamSettings
+from antiphon.rtp.stream import RtpStream, StreamSettings
 
 HOST = "127.0.0.1"
 
@@ -247,3 +248,37 @@ asyncio.run(main())
     )
     assert ran.returncode == 0, ran.stderr
     assert ran.stderr.count("CAP_SYS_NICE") == 1
+
+
+def test_reports_come_and_go_by_the_port_of_the_audio(run_clean: Any) -> None:
+    """RFC 5761 section 4: told apart by the payload type; we learn the round trip from an answer by the same port."""
+
+    async def main() -> None:
+        process = await started(41060, 41070)
+        call = await process.open_call(HOST)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+            peer.bind((HOST, 0))
+            peer.settimeout(0.0)
+            here, there = peer.getsockname(), (HOST, call.port)
+            far = RtpStream(settings(call.port, rtcp_mux=True))
+            call.configure(settings(here[1], rtcp_mux=True))
+            reports = 0
+            async with asyncio.timeout(10):
+                while reports < 1 or far.received < 5:
+                    await asyncio.sleep(0.02)
+                    try:
+                        datagram = peer.recv(4096)
+                    except BlockingIOError:
+                        continue
+                    far.receive(datagram, there, time.monotonic())
+                    reports += is_rtcp(datagram)
+            answer = far.report(time.monotonic(), time.time(), goodbye=True)
+            assert answer is not None
+            peer.sendto(answer, there)
+            await asyncio.sleep(0.1)
+        statistics = await call.aclose()
+        assert statistics["refused"] == 0
+        assert statistics["round_trip"] is not None
+        await process.aclose()
+
+    run_clean(main())

@@ -420,3 +420,33 @@ def test_a_repeated_description_is_told_from_a_new_one() -> None:
     media = session()
     rounds = [media.answer(parse_sdp(sdp(version=version)))[1].round for version in (1, 1, 2, 2)]
     assert rounds == [1, 1, 2, 2]
+
+
+def test_reports_share_the_port_where_the_peer_wishes_it() -> None:
+    """RFC 5761 sections 4 and 5.1.1: never offered by us, taken when offered, and kept in later offers."""
+    media = session()
+    assert b"rtcp-mux" not in media.offer()
+    media = session()
+    answer, agreed = media.answer(parse_sdp(sdp(extra="a=rtcp-mux\r\n")))
+    assert agreed.rtcp_mux
+    assert parse_sdp(answer).media[0].has("rtcp-mux")
+    assert parse_sdp(media.offer()).media[0].has("rtcp-mux")
+    assert not media.take_answer(parse_sdp(sdp(version=2))).rtcp_mux
+    answer, agreed = media.answer(parse_sdp(sdp(version=3)))
+    assert b"rtcp-mux" not in answer
+    assert not agreed.rtcp_mux
+
+
+def test_payload_types_that_look_like_reports_keep_ports_apart() -> None:
+    """RFC 5761 section 4: 64 to 95 must not be used on a shared port."""
+    body = sdp(formats="0 72", extra="a=rtcp-mux\r\na=rtpmap:72 PCMA/8000\r\n")
+    answer, agreed = session().answer(parse_sdp(body))
+    assert b"rtcp-mux" not in answer
+    assert not agreed.rtcp_mux
+
+
+def test_an_answer_cannot_ask_for_what_was_not_offered() -> None:
+    """RFC 5761 section 5.1.1."""
+    media = session()
+    media.offer()
+    assert not media.take_answer(parse_sdp(sdp(extra="a=rtcp-mux\r\n"))).rtcp_mux

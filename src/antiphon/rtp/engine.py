@@ -45,6 +45,7 @@ from .engine_messages import (
     pack_audio,
 )
 from .high_pass import high_pass, new_state
+from .packet import is_rtcp
 from .stream import RtpStream
 
 TICK = 0.02
@@ -261,6 +262,9 @@ class MediaEngine:
         except OSError:
             return
         if call.stream is None:
+            return
+        if is_rtcp(datagram):
+            call.stream.receive_rtcp(datagram, source[:2], time.monotonic(), time.time())
             return
         found = call.stream.receive(datagram, source[:2], time.monotonic())
         if found.valid and not call.first_told:

@@ -57,8 +57,8 @@ class StreamSettings:
         dtmf_receive: payload types of keys that may come.
         dtmf_clock: ticks a second of telephone events.
         remote: where to send; None: nowhere now, not even reports (RFC 3264 section 8.4).
-        remote_rtcp: where reports go; None: one port above, or the same with `rtcp_mux`.
-        rtcp_mux: reports share the port of the audio.
+        remote_rtcp: where reports go; None: one port above.
+        rtcp_mux: reports share the port of the audio, both ways (RFC 5761).
         sending: we may send (not on hold by either side).
         receiving: the far end may send.
         send_key, receive_key: with SRTP.
@@ -195,10 +195,10 @@ class RtpStream:
         target, remote = self.target, self.settings.remote
         if target is None or remote is None:
             return None
-        if self.settings.remote_rtcp is not None and target[0] == remote[0]:
-            return self.settings.remote_rtcp
         if self.settings.rtcp_mux:
             return target
+        if self.settings.remote_rtcp is not None and target[0] == remote[0]:
+            return self.settings.remote_rtcp
         return target[0], target[1] + 1
 
     # -- what comes ----------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@
 An offer is answered with the mirrored direction, cut down by our own; a hold is any offer in which the peer no longer receives:
 `sendonly`, `inactive`, or the address 0.0.0.0 of RFC 2543, at session or media level.
 
-Source: RFC 3264; RFC 6337 sections 3 and 5.3; RFC 3551 and RFC 4733 (payload types); RFC 4568 (SDES); RFC 7587 (Opus).
+Source: RFC 3264; RFC 6337 sections 3 and 5.3; RFC 4568 (SDES); RFC 5761 (`rtcp-mux`, taken but not offered).
 """
 
 from __future__ import annotations
@@ -88,6 +88,7 @@ class NegotiatedMedia:
         suite: of both keys, as `AES_CM_128_HMAC_SHA1_80`; empty: not encrypted.
         receive_mki: octets in the peer's packets that name its key.
         parameters: the peer's format parameters of the codec.
+        rtcp_mux: reports share the port of the audio (RFC 5761).
         round: counts the peer's descriptions; a repeated one has the same `o=` (RFC 3264 section 8).
     """
 
@@ -111,6 +112,7 @@ class NegotiatedMedia:
     suite: str = ""
     receive_mki: int = 0
     also_received: tuple[tuple[int, str], ...] = ()
+    rtcp_mux: bool = False
     round: int = 0
 
 
@@ -299,6 +301,8 @@ class MediaSession:
             protocol = self._lines[self._audio_index(self._lines)].protocol
         if self.local.srtp is not Srtp.OFF:
             attributes.append(("crypto", str(Crypto(1, SUITE, self._own_key))))
+        if self.negotiated and self.negotiated.rtcp_mux:
+            attributes.append(("rtcp-mux", None))
         attributes += [("ptime", str(self.local.ptime)), (self.local.direction.value, None)]
         return MediaDescription("audio", self.local.port, protocol, tuple(formats), "", tuple(attributes))
 
@@ -313,6 +317,8 @@ class MediaSession:
             attributes += event_attributes(event.payload_type, event.clock_rate)
         if crypto is not None:
             attributes.append(("crypto", str(Crypto(crypto.tag, crypto.suite, self._own_key))))
+        if _may_share_port(media):
+            attributes.append(("rtcp-mux", None))
         attributes += [("ptime", str(media.ptime or self.local.ptime)), (own.value, None)]
         return MediaDescription(
             "audio", self.local.port, media.protocol, tuple(formats), "", tuple(attributes)
@@ -374,6 +380,7 @@ class MediaSession:
             receive_mki=mki_octets(crypto) if crypto else 0,
             parameters=media.format_parameters(codec.payload_type),
             also_received=also_received(media, ours, receive_type),
+            rtcp_mux=ours.has("rtcp-mux") and media.has("rtcp-mux"),
             round=self._round,
         )
 
@@ -428,6 +435,13 @@ def _rtcp_port(media: MediaDescription) -> int:
         if text.isascii() and text.isdigit() and 0 < int(text) <= 65535:
             return int(text)
     return min(media.port + 1, 65535)
+
+
+def _may_share_port(media: MediaDescription) -> bool:
+    """Whether reports may come to the port of the audio: as the peer wishes, unless its payload types look like theirs (RFC 5761 section 4)."""
+    return media.has("rtcp-mux") and not any(
+        64 <= payload.payload_type <= 95 for payload in media.payload_types
+    )
 
 
 def _refused(media: MediaDescription) -> MediaDescription:
