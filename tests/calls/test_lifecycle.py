@@ -33,6 +33,7 @@ from antiphon.calls.lifecycle_events import (
     HangUpRequested,
     MediaPathReady,
     MediaReceived,
+    NoPlace,
     PeerHungUp,
     ProcessLost,
     ProvisionalResponse,
@@ -285,6 +286,9 @@ ROWS = [
         Shutdown(),
         ["hang up 503 shutdown", "stop setup", "close room", ended("ringing", "cancelled")],
     ),
+    Row("inbound", NoPlace(), ["hang up 503 busy", "stop setup", "close room", ended("ringing", "busy")]),
+    Row("inbound, talking", NoPlace(), []),
+    Row("ringing", NoPlace(), []),
     Row(
         "inbound",
         CancelRequested(),

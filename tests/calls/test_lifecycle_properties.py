@@ -28,6 +28,7 @@ from antiphon.calls.lifecycle_events import (
     HangUpRequested,
     MediaPathReady,
     MediaReceived,
+    NoPlace,
     PeerHungUp,
     ProcessLost,
     ProvisionalResponse,
@@ -49,7 +50,7 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(HangUpRequested, st.sampled_from(list(EndReason))),
     st.builds(ProcessLost, st.floats(0, 5000)),
     st.builds(TimerFired, st.sampled_from(["setup", "no_rtp", "agent", "max_duration"])),
-    st.sampled_from([Errored("broken"), TransferCompleted("+4930"), DialFailed("no trunk")]),
+    st.sampled_from([Errored("broken"), NoPlace("full"), TransferCompleted("+4930"), DialFailed("no trunk")]),
 )
 PLANS = st.builds(
     CallPlan,

@@ -29,7 +29,7 @@ from .lifecycle import CallPlan, CallState, begin
 from .lifecycle_effects import Commit, Effect
 from .lifecycle_events import CancelRequested, Errored
 from .resource import own_fields
-from .running_call import RunningCall
+from .running_call import NoPlaceCheck, RunningCall
 from .runtime import make_plan
 from .status import CallDirection, CallStatus
 
@@ -147,6 +147,7 @@ class CallHost:
         *,
         room: str | None = None,
         call_id: str | None = None,
+        no_place: NoPlaceCheck | None = None,
     ) -> RunningCall:
         """Somebody calls one of our numbers: it rings, and is answered when the agent is ready.
 
@@ -155,6 +156,7 @@ class CallHost:
             mapping: the document of the number.
             assistant_doc, variables, call_id: as for `start_web`. What an awaitable gives is awaited while it rings.
             room: None: a new one.
+            no_place: asked, with the record, before the agent is brought in: why there is no place for it after all, if so.
 
         Raises:
             HostClosing, DocumentRefused, StoreError: as for `start_web`; the caller was told nothing yet.
@@ -172,7 +174,7 @@ class CallHost:
         )
         self._adopt(call, effects)
         call.receive(incoming)
-        call.prepare_agent(variables or {}, built_in)
+        call.prepare_agent(variables or {}, built_in, no_place=no_place)
         return call
 
     async def run_outbound(self, claimed: Stored, dialler: Dialler) -> Stored:

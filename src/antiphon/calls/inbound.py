@@ -17,25 +17,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import AsyncIterator, Callable, Generator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Generator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 from ..models.errors import AntiphonError
 from ..models.outbound_http import OutboundPolicy
 from ..store import Document as Stored
-from ..store import NotFound, OneOf, Store, Where
+from ..store import NotFound, OneOf, Store, StoreError, Where
 from ..telephony import IncomingCall, LegEnded, LegEvent
 from ..telephony.phone_number import InvalidNumber, normalize_caller, normalize_number
-from .call_capacity import count_places
+from .call_capacity import count_places, keeps_place
 from .call_host import HostClosing
 from .context_lookup import ContextLookup, LookupOutcome, look_up
 from .context_strategies import CONTEXT_STRATEGIES
 from .context_strategy import ContextRequest
 from .number_mapping import normalize_e164
 from .refused_calls import Caller, RefusalReason, Refused, RefusedCalls
-from .running_call import RunningCall
+from .running_call import NoPlaceCheck, RunningCall
 from .status import CallDirection
 
 logger = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class InboundHost(Protocol):
         *,
         room: str | None = None,
         call_id: str | None = None,
+        no_place: NoPlaceCheck | None = None,
     ) -> RunningCall: ...
 
 
@@ -73,6 +75,18 @@ class InboundOptions:
     max_concurrent: int = 100
     outbound: OutboundPolicy | None = None
     on_refused: Callable[[str], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """So many calls at once, over a trunk or in all; `where` for people."""
+
+    calls: int
+    trunk_id: str | None
+    where: str
+
+    def __str__(self) -> str:
+        return f"there are {self.calls} calls {self.where} already"
 
 
 class InboundRouter:
@@ -120,14 +134,21 @@ class InboundRouter:
     async def _begin(self, caller: Caller, watch: _Watch) -> RunningCall | None:
         """Find out who answers, and let it ring; what is known is noted in `caller` at once."""
         assistant, mapping = await self._who_answers(caller)
-        known, trunk = caller.incoming, caller.trunk or {}
-        async with self._place(trunk):
+        known, limits = caller.incoming, self._limits(caller.trunk or {})
+        async with self._placing:
+            await self._check_places(limits)
             if watch.hung_up() is not None:
                 await self._let_go(known)
                 return None
             variables = _Variables(self, known, mapping, f"call-{uuid.uuid4().hex[:16]}")
             call = await self._host.start_inbound(
-                known, mapping, assistant, variables, room=variables.room, call_id=caller.call_id
+                known,
+                mapping,
+                assistant,
+                variables,
+                room=variables.room,
+                call_id=caller.call_id,
+                no_place=partial(self._no_place, limits),
             )
             variables.call = call
         if (event := watch.hung_up()) is not None:  # while the record was made
@@ -187,21 +208,29 @@ class InboundRouter:
             raise Refused(RefusalReason.UNKNOWN_NUMBER, f"nobody answers {number}: it has no mapping")
         return mapping
 
-    @asynccontextmanager
-    async def _place(self, trunk: Stored) -> AsyncIterator[None]:
-        """Hold a place for a call until it is on record. Raises Refused if there is none.
-
-        Calls that come to several processes in the same instant may be one too many for a moment.
-        """
-        limits: list[tuple[str | None, int]] = [(None, self.options.max_concurrent)]
+    def _limits(self, trunk: Stored) -> list[_Limit]:
+        limits = [_Limit(self.options.max_concurrent, None, "in all")]
         if trunk.get("max_concurrent") is not None:
-            limits.append((trunk["id"], trunk["max_concurrent"]))
-        async with self._placing:
-            for trunk_id, limit in limits:
-                if await count_places(self._store, trunk_id) >= limit:
-                    where = "in all" if trunk_id is None else f"over trunk {trunk.get('name', trunk_id)}"
-                    raise Refused(RefusalReason.NO_PLACE, f"there are {limit} calls {where} already")
-            yield
+            where = f"over trunk {trunk.get('name', trunk['id'])}"
+            limits.append(_Limit(trunk["max_concurrent"], trunk["id"], where))
+        return limits
+
+    async def _check_places(self, limits: list[_Limit]) -> None:
+        """Raises Refused if there is no place. Calls that begin here at once must not pass together."""
+        for limit in limits:
+            if await count_places(self._store, limit.trunk_id) >= limit.calls:
+                raise Refused(RefusalReason.NO_PLACE, str(limit))
+
+    async def _no_place(self, limits: list[_Limit], call: Stored) -> str | None:
+        """Why a call that is on record cannot stay, because other processes took the last places just now; None: it can."""
+        try:
+            for limit in limits:
+                if not await keeps_place(self._store, call, limit.calls, limit.trunk_id):
+                    self._refused.count(RefusalReason.NO_PLACE)
+                    return str(limit)
+        except StoreError as error:
+            logger.warning("whether there is a place for call %s cannot be seen: %s", call["id"], error)
+        return None
 
     async def look_up(
         self, incoming: IncomingCall, mapping: Mapping[str, Any], room: str

@@ -45,6 +45,7 @@ from .lifecycle_events import (
     HangUpRequested,
     MediaPathReady,
     MediaReceived,
+    NoPlace,
     PeerHungUp,
     ProcessLost,
     ProvisionalResponse,
@@ -66,6 +67,7 @@ MAX_DURATION = "max_duration"
 
 WEBHOOK_AT_END = "call.ended"
 _TEMPORARILY_UNAVAILABLE = 480
+_SERVICE_UNAVAILABLE = 503
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,8 +263,12 @@ def _finish_attempt(call: _Transition, event: Event) -> None:
             call.end(ended, EndReason.CALLER_HANGUP, leg_gone=True)
         case RoomClosed():
             call.end(CallStatus.FAILED, EndReason.ROOM_CLOSED, room_gone=True, reject=500)
+        case NoPlace(detail) if inbound:
+            call.end(
+                CallStatus.BUSY, detail=detail, sip_code=_SERVICE_UNAVAILABLE, reject=_SERVICE_UNAVAILABLE
+            )
         case Shutdown():
-            call.end(CallStatus.CANCELLED, EndReason.SHUTDOWN, reject=503)
+            call.end(CallStatus.CANCELLED, EndReason.SHUTDOWN, reject=_SERVICE_UNAVAILABLE)
         case Errored(detail, sip_code):
             call.end(CallStatus.FAILED, EndReason.ERROR, detail=detail, reject=sip_code)
         case ProcessLost(last_seen):

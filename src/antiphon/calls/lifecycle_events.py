@@ -110,6 +110,13 @@ class Errored:
 
 
 @dataclass(frozen=True, slots=True)
+class NoPlace:
+    """An inbound call that rings turned out to be one too many; `detail` says of how many."""
+
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Shutdown:
     """This process ends and gives the call no more time."""
 
@@ -152,6 +159,7 @@ Event = (
     | HangUpRequested
     | TransferCompleted
     | Errored
+    | NoPlace
     | Shutdown
     | ProcessLost
     | Superseded

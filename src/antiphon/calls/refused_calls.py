@@ -122,8 +122,7 @@ class RefusedCalls:
 
     async def remember(self, caller: Caller, refusal: Refused) -> None:
         """Write what became of a call that was refused just now. Never fails."""
-        if self.on_refused is not None:
-            self.on_refused(str(refusal.reason))
+        self.count(refusal.reason)
         place = caller.place
         if place is None or refusal.reason not in _ENDS or not self._may_write(place):
             return
@@ -139,6 +138,10 @@ class RefusedCalls:
             return  # it had begun after all; a supervisor ends it
         except (StoreError, TimeoutError) as error:
             logger.warning("a refused call could not be recorded: %s", error or "the store is slow")
+
+    def count(self, reason: RefusalReason) -> None:
+        if self.on_refused is not None:
+            self.on_refused(str(reason))
 
     def _may_write(self, place: str) -> bool:
         now = self.store.clock()

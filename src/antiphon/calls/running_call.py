@@ -51,6 +51,7 @@ from .lifecycle_events import (
     Dispatched,
     Errored,
     Event,
+    NoPlace,
     PeerHungUp,
     Shutdown,
     Superseded,
@@ -67,6 +68,7 @@ ROOM_TIMEOUT = 10.0
 SCOPE_TIMEOUT = 5.0
 
 Written = asyncio.Future[bool]
+NoPlaceCheck = Callable[[Stored], Awaitable[str | None]]
 
 
 class RunningCall:
@@ -185,6 +187,7 @@ class RunningCall:
         built_in: Sequence[FunctionTool] = (),
         *,
         watched: str | None = None,
+        no_place: NoPlaceCheck | None = None,
     ) -> None:
         """Bring the agent into the conversation, in a task of the call.
 
@@ -192,8 +195,9 @@ class RunningCall:
             variables: for its texts, or what comes to know them.
             built_in: tools beside those of the assistant.
             watched: the participant who is the far end, when there is no leg.
+            no_place: asked before; see `CallHost.start_inbound`.
         """
-        preparing = self._prepare_agent(variables, built_in, watched)
+        preparing = self._prepare_agent(variables, built_in, watched, no_place)
         self._preparing = self._scope.spawn(preparing, name="agent")
 
     async def _prepare_agent(
@@ -201,7 +205,11 @@ class RunningCall:
         variables: Mapping[str, Any] | Awaitable[Mapping[str, Any]],
         built_in: Sequence[FunctionTool],
         watched: str | None,
+        no_place: NoPlaceCheck | None,
     ) -> None:
+        if no_place is not None and (why := await no_place(self.document)) is not None:
+            self.feed(NoPlace(why))
+            return
         try:
             room = await self.agent.join()
             if watched is not None:
