@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from antiphon.rtp.codecs import CODECS, G722, OPUS, PCMA, PCMU, CodecInfo
 from antiphon.rtp.packet import RtpPacket, parse_rtp, serialize_rtp
+from antiphon.rtp.packetizer import packet_octets
 from antiphon.rtp.srtp import SUITES, SrtpContext, SrtpKey
 from antiphon.rtp.stream import RtpStream, StreamSettings
 
@@ -40,8 +42,7 @@ def level(samples: np.ndarray[Any, Any]) -> float:
 def packets(stream: RtpStream, samples: np.ndarray[Any, Any]) -> list[bytes]:
     size = stream.frame_samples
     frames = samples[: samples.size // size * size].reshape(-1, size)
-    sent = [stream.packet(stream.encode(frame)) for frame in frames]
-    return [datagram for datagram in sent if datagram is not None]
+    return [datagram for frame in frames for datagram in stream.packets(stream.encode(frame))]
 
 
 def through(
@@ -346,6 +347,65 @@ def test_reports_from_elsewhere_are_ignored() -> None:
     stream.receive_rtcp(report, OTHER, 0.0)
     stream.receive_rtcp(b"\x80\xc8\x00\xff", (FAR[0], 1), 0.0)
     assert (stream.refusals.source, stream.refusals.malformed) == (1, 1)
+
+
+@pytest.mark.parametrize("codec", [PCMU, PCMA, G722], ids=lambda codec: codec.name)
+@pytest.mark.parametrize("milliseconds", [10, 20, 30, 40, 60])
+def test_packets_of_any_length_are_made_and_heard(codec: CodecInfo, milliseconds: int) -> None:
+    """RFC 8866 sections 6.4 and 6.5; RFC 3551 section 4.2: receivers take packets of 0 to 200 ms."""
+    sender, receiver = RtpStream(settings(codec, packet_ms=milliseconds)), RtpStream(settings(codec))
+    wave, size = tone(codec, 3.0), sender.frame_samples
+    played: list[np.ndarray[Any, Any]] = []
+    sent: list[RtpPacket] = []
+    for number in range(150):
+        now = number * FRAME
+        for datagram in sender.packets(sender.encode(wave[number * size : (number + 1) * size])):
+            sent.append(parse_rtp(datagram))
+            receiver.receive(datagram, FAR, now)
+        played.append(receiver.pull(now))
+    octets = 8 * milliseconds
+    assert {len(packet.payload) for packet in sent} == {octets}
+    steps = {(b.timestamp - a.timestamp, b.sequence - a.sequence) for a, b in itertools.pairwise(sent)}
+    assert steps == {(octets, 1)}
+    heard = np.concatenate(played)[codec.sample_rate : codec.sample_rate * 5 // 2]
+    spectrum = np.abs(np.fft.rfft(heard * np.hanning(heard.size)))
+    assert spectrum.argmax() * codec.sample_rate / heard.size == pytest.approx(440, abs=1)
+    parts = heard[: heard.size // 100 * 100].reshape(100, -1)
+    assert min(level(part) for part in parts) == pytest.approx(level(wave), abs=1.0)
+    assert receiver.statistics()["packets_lost"] == 0
+
+
+def test_a_key_breaks_a_packet_off_and_audio_goes_on_in_time() -> None:
+    """RFC 4733 section 2.5.1.2: events take the place of audio; timestamps go on as time does."""
+    stream = RtpStream(settings(packet_ms=60))
+    frame = stream.encode(tone(PCMU, FRAME))
+    assert [len(stream.packets(frame)) for _ in range(4)] == [0, 0, 1, 0]
+    stream.press("5")
+    sent = [(tick, parse_rtp(one)) for tick in range(40) for one in stream.packets(frame)]
+    key, *_ = [packet.timestamp for _, packet in sent if packet.payload_type == 101]
+    audio = [(tick, packet) for tick, packet in sent if packet.payload_type == 0]
+    assert [tick for tick, packet in sent if packet.payload_type == 101] == list(
+        range(len(sent) - len(audio))
+    )
+    assert {len(packet.payload) for _, packet in audio} == {480}
+    assert {packet.timestamp + 480 - key - (tick + 1) * 160 for tick, packet in audio} == {0}
+    silent = RtpStream(settings(packet_ms=60))
+    for _ in range(4):
+        silent.packets(frame)
+    silent.configure(settings(packet_ms=60, sending=False))
+    assert silent.packets(frame) == ()
+    silent.configure(settings(packet_ms=60))
+    (again,) = [datagram for _ in range(3) for datagram in silent.packets(frame)]
+    assert parse_rtp(again).marker
+
+
+@pytest.mark.parametrize(
+    ("codec", "asked", "octets"),
+    [(PCMU, 5, 80), (PCMU, 25, None), (PCMA, 35, 240), (G722, 200, 480), (OPUS, 60, None), (PCMU, 20, None)],
+)
+def test_which_lengths_are_sent(codec: CodecInfo, asked: int, octets: int | None) -> None:
+    """RFC 8866 section 6.4: a wish, rounded down to 10, 20, 30, 40, 50 or 60 ms."""
+    assert packet_octets(codec, asked) == octets
 
 
 def test_opus_packets_of_other_lengths() -> None:

@@ -422,6 +422,20 @@ def test_a_repeated_description_is_told_from_a_new_one() -> None:
     assert rounds == [1, 1, 2, 2]
 
 
+@pytest.mark.parametrize(
+    ("lines", "wanted"),
+    [
+        ("", 20),
+        ("a=maxptime:10\r\n", 10),
+        ("a=ptime:40\r\na=maxptime:30\r\n", 30),
+        ("a=maxptime:150\r\n", 20),
+    ],
+)
+def test_packets_are_as_long_as_the_peer_wishes_and_may_take(lines: str, wanted: int) -> None:
+    """RFC 8866 sections 6.4 and 6.5."""
+    assert session().answer(parse_sdp(sdp(extra=lines)))[1].ptime == wanted
+
+
 def test_reports_share_the_port_where_the_peer_wishes_it() -> None:
     """RFC 5761 sections 4 and 5.1.1: never offered by us, taken when offered, and kept in later offers."""
     media = session()

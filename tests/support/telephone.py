@@ -190,9 +190,9 @@ class Earpiece(asyncio.DatagramProtocol):
             else:
                 frame = np.zeros(size, np.int16)
             self._spoken += size
-            datagram = stream.packet(stream.encode(frame))
-            if datagram is not None and not self.muted and self._transport is not None:
-                self._transport.sendto(datagram, stream.target)
+            for datagram in stream.packets(stream.encode(frame)):
+                if not self.muted and self._transport is not None:
+                    self._transport.sendto(datagram, stream.target)
             due += 0.02
             await asyncio.sleep(max(0.0, due - loop.time()))
 

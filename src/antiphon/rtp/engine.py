@@ -166,12 +166,13 @@ class MediaEngine:
 
     def _send(self, call: EngineCall, payload: bytes, due: float) -> None:
         assert call.stream is not None
-        datagram = call.stream.packet(payload)
+        datagrams = call.stream.packets(payload)
         target = call.stream.target
-        if datagram is None or target is None:
+        if not datagrams or target is None:
             return
         try:
-            call.rtp.sendto(datagram, target)
+            for datagram in datagrams:
+                call.rtp.sendto(datagram, target)
         except OSError:
             return  # nobody listens there now, or the queue is full: the next packet is another try
         self._lateness.append(time.monotonic() - due)

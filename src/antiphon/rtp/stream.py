@@ -24,6 +24,7 @@ from .concealment import Concealment
 from .dtmf import DtmfReceiver, DtmfSender, serialize_event
 from .jitter_buffer import Gap, GapKind, JitterBuffer
 from .packet import Continuity, MalformedPacket, RtpPacket, SequenceGuard, is_rtcp, parse_rtp, serialize_rtp
+from .packetizer import FRAME_MS, Packetizer, packet_octets
 from .rtcp import (
     INTERVAL,
     ReceptionStatistics,
@@ -58,6 +59,7 @@ class StreamSettings:
         dtmf_clock: ticks a second of telephone events.
         remote: where to send; None: nowhere now, not even reports (RFC 3264 section 8.4).
         remote_rtcp: where reports go; None: one port above.
+        packet_ms: how long packets of ours are to be; see `packetizer.py` on what can be.
         rtcp_mux: reports share the port of the audio, both ways (RFC 5761).
         sending: we may send (not on hold by either side).
         receiving: the far end may send.
@@ -74,6 +76,7 @@ class StreamSettings:
     dtmf_clock: int = 8000
     remote: Address | None = None
     remote_rtcp: Address | None = None
+    packet_ms: int = FRAME_MS
     rtcp_mux: bool = False
     sending: bool = True
     receiving: bool = True
@@ -151,6 +154,8 @@ class RtpStream:
             self._may_move_until = math.inf if settings.sending and settings.receiving else 0.0
         if before.codec != settings.codec or before.dtmf_clock != settings.dtmf_clock:
             self._use_codec()
+        if before.packet_ms != settings.packet_ms:
+            self._use_packet_length()
         # Each by itself: a context counts the turns of the sequence numbers (RFC 3711 section 3.3.1), and the far end goes on counting.
         if before.send_key != settings.send_key:
             self._use_send_key()
@@ -168,6 +173,11 @@ class RtpStream:
         self._concealment = Concealment(codec.sample_rate)
         self._dtmf = DtmfSender(clock, interval=round(FRAME_SECONDS * clock))
         self._spare: Int16Array = np.zeros(0, dtype=np.int16)
+        self._use_packet_length()
+
+    def _use_packet_length(self) -> None:
+        octets = packet_octets(self.settings.codec, self.settings.packet_ms)
+        self._packetizer = None if octets is None else Packetizer(octets)
 
     def _use_send_key(self) -> None:
         key = self.settings.send_key
@@ -402,28 +412,38 @@ class RtpStream:
         """The payload of a frame; where it is not made for many calls at once."""
         return self._coder.encode(frame)
 
-    def packet(self, payload: bytes) -> bytes | None:
-        """The datagram for this interval of 20 ms, or None when nothing is sent; keys go before audio.
+    def packets(self, payload: bytes) -> Sequence[bytes]:
+        """The datagrams for this interval of 20 ms, none when nothing is sent; keys go before audio.
 
         Call it once for each interval: it counts the time.
         """
+        state, packetizer = self._sending, self._packetizer
+        timestamp = state.timestamp
+        ticks = round(FRAME_SECONDS * self.settings.codec.clock_rate)
+        state.timestamp = (timestamp + ticks) & 0xFFFFFFFF
+        key = self._key_packet(timestamp)
+        if key is not None or not payload or not self.settings.sending:
+            state.marker = state.marker or key is None
+            if packetizer is not None:
+                packetizer.clear()
+            return () if key is None else (key,)
+        if packetizer is None:
+            return (self._datagram(self.settings.payload_type, timestamp, payload),)
+        kind = self.settings.payload_type
+        return [self._datagram(kind, at, cut) for at, cut in packetizer.cut(payload, timestamp)]
+
+    def _key_packet(self, timestamp: int) -> bytes | None:
+        """The datagram of the key that is being pressed; None: none is."""
         state, settings = self._sending, self.settings
-        ticks = round(FRAME_SECONDS * settings.codec.clock_rate)
-        timestamp, state.timestamp = state.timestamp, (state.timestamp + ticks) & 0xFFFFFFFF
-        if not settings.sending:
-            state.marker = True
+        if not settings.sending or not self._dtmf.active:
             return None
-        if self._dtmf.active:
-            event, first = self._dtmf.step()
-            if event is not None and settings.dtmf_send is not None:
-                if first:
-                    state.key_timestamp = timestamp
-                state.marker = first
-                return self._datagram(settings.dtmf_send, state.key_timestamp, serialize_event(event))
-        if not payload:
-            state.marker = True
+        event, first = self._dtmf.step()
+        if event is None or settings.dtmf_send is None:
             return None
-        return self._datagram(settings.payload_type, timestamp, payload)
+        if first:
+            state.key_timestamp = timestamp
+        state.marker = first
+        return self._datagram(settings.dtmf_send, state.key_timestamp, serialize_event(event))
 
     def _datagram(self, payload_type: int, timestamp: int, payload: bytes) -> bytes:
         state = self._sending

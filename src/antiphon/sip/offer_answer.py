@@ -83,7 +83,7 @@ class NegotiatedMedia:
         dtmf_send_type, dtmf_receive_type: payload types of RFC 4733 events; None: the peer takes none, or sends none.
         dtmf_clock_rate: of the events' timestamps.
         comfort_noise: the peer may send payload type 13.
-        ptime: milliseconds a packet that the peer wants to receive.
+        ptime: milliseconds a packet that the peer wants to receive, or receives at most.
         send_key, receive_key: SRTP master key and salt, 30 octets each; None: not encrypted.
         suite: of both keys, as `AES_CM_128_HMAC_SHA1_80`; empty: not encrypted.
         receive_mki: octets in the peer's packets that name its key.
@@ -373,7 +373,7 @@ class MediaSession:
             dtmf_receive_type=number_in(ours, event) if event else None,
             dtmf_clock_rate=event_clock,
             comfort_noise=any(t.name == "CN" for t in media.payload_types),
-            ptime=media.ptime or self.local.ptime,
+            ptime=min(media.ptime or self.local.ptime, media.maxptime or 200),
             send_key=self._key if crypto else None,
             receive_key=key_of(crypto) if crypto else None,
             suite=crypto.suite if crypto else "",

@@ -140,7 +140,15 @@ class MediaDescription:
     @property
     def ptime(self) -> int | None:
         """Milliseconds a packet that the speaker wants to receive."""
-        for value in self.values("ptime"):
+        return self._milliseconds("ptime")
+
+    @property
+    def maxptime(self) -> int | None:
+        """Milliseconds a packet that the speaker receives at most."""
+        return self._milliseconds("maxptime")
+
+    def _milliseconds(self, name: str) -> int | None:
+        for value in self.values(name):
             if value.strip().isascii() and value.strip().isdigit() and 5 <= int(value) <= 200:
                 return int(value)
         return None

@@ -36,6 +36,7 @@ def stream_settings(media: NegotiatedMedia, media_networks: Sequence[str] = ()) 
         dtmf_clock=media.dtmf_clock_rate,
         remote=(media.address, media.port) if media.port and somewhere else None,
         remote_rtcp=(media.address, media.rtcp_port) if media.rtcp_port and somewhere else None,
+        packet_ms=media.ptime,
         rtcp_mux=media.rtcp_mux,
         sending=media.direction.sends,
         receiving=media.direction.receives,
