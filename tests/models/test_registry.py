@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import sys
 import types
@@ -162,3 +163,31 @@ def test_available_lists_what_can_be_used(acme: Acme) -> None:
 
     acme.check = check  # type: ignore[attr-defined]
     assert "acme" not in registry.available()["stt"]
+
+
+def test_a_vendor_may_be_imported_from_the_plugins(acme: Acme) -> None:
+    from antiphon import plugins
+    from antiphon.plugins import acme as found
+    from antiphon.plugins import silero
+
+    assert found is acme
+    assert silero.VAD is not None
+    assert not hasattr(plugins, "__wrapped__")
+
+
+@pytest.mark.parametrize("name", ["deepgram", "elevenlabs", "nobody"])
+def test_a_vendor_that_is_missing_says_what_to_do(name: str) -> None:
+    with pytest.raises(
+        ImportError, match=rf"No plugin is installed for '{name}'.*Installed: .*silero.*ANTIPHON_MODELS=local"
+    ):
+        exec(f"from antiphon.plugins import {name}")
+
+
+@pytest.mark.parametrize("vendor", ["openai", "google"])
+def test_a_class_that_a_vendor_lacks_says_what_there_is(vendor: str) -> None:
+    module = importlib.import_module(f"antiphon.plugins.{vendor}")
+    with pytest.raises(
+        ConfigurationError, match=r"has no LLM in this version; it has RealtimeModel.*Ready for llm: .*local"
+    ):
+        module.LLM(model="gpt-4o")
+    assert not hasattr(module, "Nothing")

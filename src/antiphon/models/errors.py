@@ -11,6 +11,10 @@ class ConfigurationError(AntiphonError):
     """Something is missing or wrong before a call starts; the message says what to do."""
 
 
+class MissingPlugin(ConfigurationError, ImportError):
+    """A vendor's plugin, a model of it, or a package that it needs is not there."""
+
+
 class ProviderError(AntiphonError):
     """A speech or language provider failed.
 

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from .errors import ConfigurationError
+from .errors import ConfigurationError, MissingPlugin
 from .llm import LLM
 from .realtime import RealtimeModel
 from .stt import STT
@@ -50,6 +50,7 @@ _LOCAL: dict[Kind, str] = {
 }
 _ON_THIS_MACHINE = ("local", "silero")
 _BASES: dict[Kind, type] = {"stt": STT, "llm": LLM, "tts": TTS, "vad": VAD, "realtime": RealtimeModel}
+_CLASSES: dict[str, Kind] = {"STT": "stt", "LLM": "llm", "TTS": "tts", "VAD": "vad"}
 _WHAT = {
     "stt": "speech recogniser",
     "llm": "language model",
@@ -155,7 +156,7 @@ def available() -> dict[Kind, list[str]]:
     ready: dict[Kind, list[str]] = {kind: [] for kind in KINDS}
     for vendor in plugin_names():
         try:
-            plugin = _load(vendor)
+            plugin = load_plugin(vendor)
             check = getattr(plugin, "check", None)
             if check is not None:
                 check()
@@ -181,7 +182,7 @@ def _resolve(kind: Kind, text: str, settings: Mapping[str, Any]) -> Any:
     name = _local_instead(kind, asked)
     if name is not asked:  # settings of the model that was asked for
         settings = {}
-    plugin = _load(name.vendor)
+    plugin = load_plugin(name.vendor)
     create = getattr(plugin, f"create_{kind}", None)
     if create is None:
         others = ", ".join(available()[kind]) or "none"
@@ -238,7 +239,12 @@ def _local_instead(kind: Kind, name: ModelName) -> ModelName:
     return ModelName.parse(_LOCAL[kind])
 
 
-def _load(vendor: str) -> Any:
+def load_plugin(vendor: str) -> Any:
+    """The module or object of a vendor.
+
+    Raises:
+        MissingPlugin: there is none, or a package that it needs is missing.
+    """
     plugin = _registered.get(vendor)
     if plugin is not None and not isinstance(plugin, str):
         return plugin
@@ -253,9 +259,31 @@ def _load(vendor: str) -> Any:
                 return entry.load()
     except ImportError as error:
         raise _missing_package(vendor, error) from error
-    raise ConfigurationError(
+    raise MissingPlugin(
         f"No plugin is installed for {vendor!r}. Installed: {', '.join(plugin_names())}. "
-        f'If Antiphon supports it, pip install "antiphon[{vendor}]" brings it. {_HINT}'
+        f"This version has no other; a package with an entry point {ENTRY_POINT_GROUP} adds one, and so does register_plugin "
+        f"(CONTRIBUTING.md shows how to write one). {_HINT}",
+        name=f"{_PLUGIN_PACKAGE}.{module}",
+    )
+
+
+def missing_name(vendor: str, name: str, *, has: str) -> Exception:
+    """The error for a name that a vendor's module does not have, as `LLM` in `openai.LLM`.
+
+    Args:
+        vendor: the plugin.
+        name: what was looked for.
+        has: the classes that the plugin has.
+    """
+    module = f"{_PLUGIN_PACKAGE}.{vendor}"
+    kind = _CLASSES.get(name)
+    if kind is None:
+        return AttributeError(f"module {module!r} has no attribute {name!r}")
+    return MissingPlugin(
+        f"{module} has no {name} in this version; it has {has}. Ready for {kind}: {', '.join(available()[kind]) or 'none'}. "
+        f"A {_WHAT[kind]} of your own is a class derived from {_BASES[kind].__module__}.{name}, given to "
+        f"AgentSession({kind}=...). {_HINT}",
+        name=module,
     )
 
 
@@ -265,9 +293,10 @@ def _entry_points() -> Iterable[EntryPoint]:
     return metadata.entry_points(group=ENTRY_POINT_GROUP)
 
 
-def _missing_package(vendor: str, error: ImportError) -> ConfigurationError:
+def _missing_package(vendor: str, error: ImportError) -> MissingPlugin:
     package = f"the package {error.name!r}" if error.name else f"a package ({error})"
     extra = _EXTRAS.get(vendor, vendor)
-    return ConfigurationError(
-        f'{vendor} needs {package}, which cannot be imported. Install it: pip install "antiphon[{extra}]". {_HINT}'
+    return MissingPlugin(
+        f'{vendor} needs {package}, which cannot be imported. Install it: pip install "antiphon[{extra}]". {_HINT}',
+        name=error.name,
     )

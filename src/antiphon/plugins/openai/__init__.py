@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...models.errors import ConfigurationError
+from ...models.registry import missing_name
 
 if TYPE_CHECKING:
     from ...models.realtime import RealtimeModel as AnyRealtimeModel
@@ -63,4 +64,4 @@ def __getattr__(name: str) -> Any:
         from .realtime_model import RealtimeModel
 
         return RealtimeModel
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise missing_name("openai", name, has="RealtimeModel")
