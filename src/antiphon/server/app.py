@@ -16,6 +16,7 @@ from ..rooms.local import LocalRooms
 from . import problems
 from .calls import WebCalls
 from .dispatch import AgentDispatcher
+from .head_requests import HeadRequests
 from .rate_limit import RateLimit
 from .routes import pages, rtc, status, token
 from .security_headers import SecurityHeaders
@@ -98,6 +99,7 @@ def create_app(
     app.state.server = state
     problems.install(app)
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(HeadRequests)
     for module in (token, rtc, status, pages):
         app.include_router(module.router)
     return app

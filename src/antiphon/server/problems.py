@@ -12,6 +12,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Match
 
+from .head_requests import head_is_get
+
 
 class Problem(Exception):
     """Ends a request with an error.
@@ -58,12 +60,13 @@ def _methods(app: FastAPI, request: Request) -> set[str]:
     """What this path answers to. The framework names the methods of one route only, and each route has its own."""
     matching = [route for route in _flat(app.routes) if route.matches(request.scope)[0] is not Match.NONE]
     path = getattr(matching[0], "path", None) if matching else None
-    return {
+    methods = {
         method
         for route in matching
         if getattr(route, "path", None) == path
         for method in getattr(route, "methods", None) or ()
     }
+    return methods | {"HEAD"} if "GET" in methods and head_is_get(request.url.path) else methods
 
 
 def _flat(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:

@@ -325,3 +325,17 @@ def test_ready_when_the_store_answers_and_nothing_is_missing(rest: Any, run_clea
             await api.store.open()
 
     run_clean(scenario())
+
+
+def test_rest_answers_head_where_an_answer_has_an_end(rest: Any, run_clean: Any) -> None:
+    async def scenario() -> None:
+        async with rest() as api:
+            assert (await api("HEAD", "/calls")).status_code == 200
+            assert (await api.client.head("/calls")).status_code == 401
+            assert (await api.client.head("/readyz")).status_code == 200
+            call = await api.store.create("calls", {"status": "answered", "direction": "inbound"})
+            stream = await api("HEAD", f"/calls/{call['id']}/events")
+            assert (stream.status_code, stream.headers["allow"]) == (405, "GET")
+            assert (await api("HEAD", f"/calls/{call['id']}/recording")).status_code == 404
+
+    run_clean(scenario())

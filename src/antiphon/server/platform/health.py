@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from .. import problems
 from ..auth import Authenticator
+from ..head_requests import HeadRequests
 from ..rest import RestServices, errors, health
 from ..rest.services import RestState
 from ..security_headers import SecurityHeaders
@@ -28,6 +29,7 @@ def create_health_app(services: RestServices, calls: Callable[[], int]) -> FastA
     problems.install(app)
     errors.install(app)
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(HeadRequests)
     began = time.monotonic()
 
     @app.get("/healthz")
