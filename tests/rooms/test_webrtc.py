@@ -307,6 +307,22 @@ def test_the_page_is_told_when_the_call_is_over(run_clean: Any, how: str, reason
     run_clean(scenario())
 
 
+def test_the_page_is_told_once_that_the_call_is_over(run_clean: Any) -> None:
+    """The conversation says so when it closes, and the server when it hangs up, in whatever order."""
+
+    async def scenario() -> None:
+        async with call() as c:
+            await until(lambda: c.page.channel.readyState == "open")
+            for reason in ("first", "second"):
+                await c.agent.publish_data(json.dumps({"type": "ended", "reason": reason}), topic="antiphon")
+            await until(lambda: c.page.of_type("ended"))
+            await c.browser.hang_up("third")
+            await asyncio.sleep(0.1)
+            assert c.page.of_type("ended") == [{"type": "ended", "reason": "first"}]
+
+    run_clean(scenario())
+
+
 def test_a_server_that_shuts_down_does_not_claim_that_the_call_ended(run_clean: Any) -> None:
     async def scenario() -> None:
         async with call() as c:

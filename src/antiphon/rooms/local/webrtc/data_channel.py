@@ -68,7 +68,10 @@ class DataChannelBridge:
         except ValueError:
             logger.warning("a data packet on topic %r is not JSON and was not sent to the page", packet.topic)
             return
-        self.ended = self.ended or (isinstance(message, dict) and message.get("type") == "ended")
+        if isinstance(message, dict) and message.get("type") == "ended":
+            if self.ended:
+                return  # the page knows: the call was hung up while the conversation closed
+            self.ended = True
         self._send(text)
 
     def forward_text(self, message: TextMessage) -> None:
