@@ -39,6 +39,12 @@ DIALOGUES: dict[str, list[tuple[str, str]]] = {
         ("my mum", "one hundred twenty-five dollars and fifty cents | your mum"),
         ("that's right", "your mum | one thousand one hundred twenty-five dollars and twenty-five cents"),
     ],
+    "a please that comes late": [
+        ("what's my balance", "checking | savings"),
+        ("please", "checking | savings | !sorry"),
+        ("send fifty dollars to Bob", "fifty"),
+        ("please", "sent fifty dollars to Bob"),
+    ],
     "the amount is corrected": [
         ("send fifty dollars to Bob", "fifty dollars | Bob"),
         ("no, I said sixty", "sixty dollars | Bob | !sent"),
@@ -265,6 +271,14 @@ def test_yes_into_the_end_of_the_question_counts() -> None:
     question = conversation.says("send two hundred dollars to Alice")
     conversation.interrupted_after(len(question.split()) - 2)
     has(conversation.says("yes"), "sent two hundred")
+
+
+def test_please_before_the_question_was_heard_asks_again() -> None:
+    conversation = Conversation()
+    conversation.says("block my credit card")
+    conversation.interrupted_after(0)
+    has(conversation.says("please"), "credit card | ? | !yes or a no")
+    assert not conversation.called
 
 
 def test_yes_to_a_question_never_heard_asks_again() -> None:

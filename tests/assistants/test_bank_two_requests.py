@@ -32,6 +32,8 @@ def parts(text: str) -> tuple[str, str] | None:
         ("My card was stolen and can I talk to a person please", "can I talk to a person please"),
         ("Pay Bob twenty dollars and pay Alice thirty dollars", "pay Alice thirty dollars"),
         ("What's in checking and what's in savings?", "what's in savings?"),
+        ("What's my savings balance in when do you close on Friday?", "when do you close on Friday?"),
+        ("what is my checking balance when are you open on Saturday", "when are you open on Saturday"),
         ("Send 20 dollars to Bob and how long will it take", "how long will it take"),
     ],
 )

@@ -13,7 +13,7 @@ _NO = re.compile(
     r"incorrect|wrong|not right|not correct|rather not|not that|no thanks|i am good|not necessary|no need)\b"
 )
 _YES = re.compile(
-    r"\b(?:yes|yeah|yep|yup|yah|yea|sure|correct|right|exactly|absolutely|definitely|certainly|of course|indeed|affirmative|"
+    r"^please$|\b(?:yes|yeah|yep|yup|yah|yea|sure|correct|right|exactly|absolutely|definitely|certainly|of course|indeed|affirmative|"
     r"confirm|confirmed|approve|approved|you got it|go ahead|go for it|do it|do that|please do|sounds good|all good|that is it|fine|ok|by all means|"
     r"all right|that works|perfect|why not|proceed|continue|uh huh|mhm|mm hmm|aye|looks good|agreed|good to go)\b"
 )

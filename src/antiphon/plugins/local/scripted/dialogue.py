@@ -73,7 +73,9 @@ class Dialogue:
     def answer(self, state: State, text: str) -> Turn:
         """The reply to what the caller said."""
         state = replace(state, turns=state.turns + 1)
-        if is_noise(text):
+        # A "please" that comes after its sentence answers no question for a value.
+        late_please = words(text) == ("please",) and state.question and state.question.kind == "slot"
+        if is_noise(text) or late_please:
             return self._ask_again(state) if state.question else self._miss(state)
         if state.question and state.question.kind in ("slot", "confirm") and state.task:
             turn = self._in_task(state, state.task, state.question, text)

@@ -21,7 +21,8 @@ _WHOLE = 0.9  # a sentence that fits one intent so well is one request
 _BOUNDARY = re.compile(
     r"(?P<stop>[.?!;]+)\s+(?:(?:and|also|plus|then)\b,?\s*)*"
     r"|,?\s+(?:and|also|plus|then|as well as)\b,?\s+(?:(?:also|then)\b,?\s+)*"
-    r"|,\s+(?=(?:what|when|where|how|are|can|could)\b)",
+    r"|,\s+(?=(?:what|when|where|how|are|can|could)\b)"
+    r"|\s+(?:(?:an|in|end)\s+)?(?=(?:what|when|where|how)\b)",  # recognisers lose an "and", or make something of it
     re.IGNORECASE,
 )
 _QUESTION = word_set(
