@@ -121,7 +121,12 @@ def test_a_connection_of_a_telephone_behind_a_nat_is_used_at_once() -> None:
         (f"sip:peer@{OUTSIDE}:5099", {}, (OUTSIDE, 5099)),  # the same host: the port is the peer's business
         ("sip:peer@10.0.0.9", {"source": "10.0.0.7"}, ("10.0.0.9", 5060)),  # all in one network
         ("sip:peer@127.0.0.2:5071", {"source": "127.0.0.1", "via": "127.0.0.2"}, ("127.0.0.2", 5071)),
-        (f"sip:peer@{INSIDE}", {"source": "127.0.0.1", "via": INSIDE}, (INSIDE, 5060)),  # on this machine
+        ("sip:peer@203.0.113.9", {"source": "127.0.0.1", "via": "203.0.113.9"}, ("203.0.113.9", 5060)),
+        (
+            f"sip:peer@{INSIDE}",
+            {"source": "127.0.0.1", "via": f"127.0.0.1;branch=z9hG4bKproxy, SIP/2.0/UDP {INSIDE}"},
+            (INSIDE, 5060),
+        ),
     ],
 )
 def test_a_contact_that_may_be_right_is_believed(
@@ -132,6 +137,19 @@ def test_a_contact_that_may_be_right_is_believed(
     wire.perform(wire.ua.hang_up(call, wire.now))
     hop, _ = goes_to(wire, "BYE")
     assert (hop.host, hop.port) == goes
+
+
+def test_a_malformed_via_of_somebody_else_costs_no_call() -> None:
+    """RFC 3261 section 18.2.1 needs the topmost one only."""
+    called_by(source=OUTSIDE, contact=f"sip:peer@{INSIDE}", via=f"{OUTSIDE};branch=z9hG4bKproxy, nonsense")
+
+
+@pytest.mark.parametrize("via", ["127.0.0.1", INSIDE])
+def test_a_telephone_on_this_machine_that_states_another_address_is_found(via: str) -> None:
+    """RFC 6314 section 4.1: it listens where it sends from."""
+    wire, _, call = called_by(source="127.0.0.1", contact=f"sip:peer@{INSIDE}", via=via)
+    wire.perform(wire.ua.hang_up(call, wire.now))
+    assert goes_to(wire, "BYE")[0] == Hop("UDP", "127.0.0.1", 41000)
 
 
 @pytest.mark.parametrize(
@@ -150,8 +168,10 @@ def test_a_contact_that_may_be_right_is_believed(
         ("172.17.0.2", "10.0.0.7", "10.0.0.7", False),
         ("172.17.0.2", "10.0.0.7", "", False),
         ("203.0.113.1", "10.0.0.7", "203.0.113.1", False),
+        ("10.0.0.7", "127.0.0.1", "", True),  # of a response
+        ("10.0.0.7", "127.0.0.1", "127.0.0.1 10.0.0.7", False),  # by a proxy
     ],
 )
 def test_which_contacts_lead_nowhere(contact: str, source: str, via: str, behind: bool) -> None:
     """RFC 1918, RFC 6598, RFC 3927, RFC 4193."""
-    assert is_behind_nat(contact, source, via) is behind
+    assert is_behind_nat(contact, source, tuple(via.split())) is behind

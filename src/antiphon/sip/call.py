@@ -100,7 +100,7 @@ class Call:
         transport: of the call's messages where an address names none.
         connection: the connection that the peer's INVITE or last response came by, or 0.
         source: where the peer's last request or response to our INVITE came from.
-        only_via: the host that the peer gives itself, if its last request went through no proxy.
+        vias: hosts that the peer's last request went through, the peer last.
         peers: addresses that may send requests within the dialog.
         dialog: the confirmed dialog; before that, the latest early one.
         acks: our ACKs by the peer's tag, for when a 2xx comes again.
@@ -116,7 +116,7 @@ class Call:
     trunk: str = ""
     secure: bool = False
     source: Source | None = None
-    only_via: str = ""
+    vias: tuple[str, ...] = ()
     peers: set[str] = field(default_factory=set)
     media: MediaSession | None = None
     reported: NegotiatedMedia | None = None

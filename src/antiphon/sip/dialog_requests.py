@@ -14,7 +14,7 @@ from .effects import Source
 from .errors import FieldError, MediaNotAcceptable, SdpError
 from .established_call import finish, read_session, report_media, start_session_timer
 from .events import DigitReceived, EndCause
-from .peer_address import only_via
+from .peer_address import vias_of
 from .request_checks import content_type
 from .session_timer import answer, too_brief
 from .stack import ACCEPTED_BODIES, Stack
@@ -46,7 +46,7 @@ def receive(stack: Stack, call: Call, server: ServerTransaction, source: Source)
         return
     if source.connection:
         call.connection = source.connection  # The peer may have lost the one before.
-    call.source, call.only_via = source, only_via(request)  # Its NAT may have forgotten the flow before.
+    call.source, call.vias = source, vias_of(request)  # Its NAT may have forgotten the flow before.
     if request.method != "BYE" and (call.is_over or call.leave_after_ack):
         stack.respond(server, 481)  # We have hung up.
         return

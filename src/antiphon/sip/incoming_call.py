@@ -22,7 +22,7 @@ from .events import EndCause, Ended, IncomingCall
 from .headers import parse_rack
 from .message import Request, Response
 from .offer_answer import LocalMedia, MediaSession
-from .peer_address import only_via
+from .peer_address import vias_of
 from .session_timer import answer, too_brief
 from .stack import Stack, local_user
 from .transaction_layer import ServerTransaction
@@ -65,7 +65,7 @@ def receive(stack: Stack, server: ServerTransaction, source: Source) -> None:
         source.trunk,
         secure,
         source,
-        only_via(request),
+        vias_of(request),
         peers={source.host},
     )
     call.server, call.offer = server, offer

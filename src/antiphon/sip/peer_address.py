@@ -5,10 +5,11 @@ network, which leads nowhere from here; RFC 3581 mends that for responses only. 
 come when there is no route and the Contact cannot be meant for us:
 
 - it is an address of a narrower kind than the one the messages come from (public, private, link, this machine, none), or
-- both are private, and the peer was its request's only Via, under the host of the Contact, which is not the host it came from.
+- both are private, and the peer was its request's only Via, under the host of the Contact, which is not the host it came from, or
+- it is private and the messages come from this machine, by no proxy that we know of.
 
-Any other Contact is believed: a public one, a name, one of the same kind as the source, a wider one. The Request-URI stays the
-Contact. Source: RFC 6314 section 4.1, RFC 5853 section 3.4, and RFC 5626 section 3.5 on keeping the way open.
+Any other Contact is believed: a public one, a name, another one of the network that the messages come from. The Request-URI stays
+the Contact. Source: RFC 6314 section 4.1, RFC 5853 section 3.4, and RFC 5626 section 3.5 on keeping the way open.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from .call import Call, Phase
 from .dialog import Dialog
 from .effects import Hop, Send, Source
 from .errors import FieldError
+from .headers import parse_via
 from .message import Request
 from .stack import Stack
 from .uri import SipUri
@@ -58,23 +60,31 @@ def _reach(host: str) -> _Reach | None:
     return _Reach.PRIVATE if any(address in one for one in _PRIVATE) else _Reach.PUBLIC
 
 
-def only_via(request: Request) -> str:
-    """The host that the sender of a request gives itself, if it is the caller and no proxy; else empty."""
-    return "" if len(request.headers.listed("Via")) != 1 else request.via.host.strip("[]")
+def vias_of(request: Request) -> tuple[str, ...]:
+    """The hosts that those give themselves who a request went through, the caller last."""
+    hosts = []
+    for text in request.headers.listed("Via"):
+        try:
+            hosts.append(parse_via(text).host.strip("[]"))
+        except FieldError:
+            hosts.append("")  # only the topmost was needed so far
+    return tuple(hosts)
 
 
-def is_behind_nat(contact: str, source: str, only_via: str = "") -> bool:
+def is_behind_nat(contact: str, source: str, vias: tuple[str, ...] = ()) -> bool:
     """Whether a Contact's host is of a network that we cannot reach.
 
     Args:
         contact, source: IP addresses without brackets; a Contact may be a name.
-        only_via: see `only_via`.
+        vias: of the peer's last request; empty: there was none.
     """
     stated, real = _reach(contact), _reach(source)
     if stated is None or real is None or contact == source:
         return False
     if stated is real is _Reach.PRIVATE:
-        return only_via == contact
+        return vias == (contact,)
+    if real is _Reach.THIS_MACHINE and stated in (_Reach.LINK, _Reach.PRIVATE):
+        return len(vias) < 2
     return stated < real
 
 
@@ -85,7 +95,7 @@ def _follows_source(call: Call, dialog: Dialog, hop: Hop) -> Source | None:
         return None
     if isinstance(dialog.target, SipUri) and dialog.target.scheme == "sips" and source.transport != "TLS":
         return None
-    return source if is_behind_nat(hop.host, source.host, call.only_via) else None
+    return source if is_behind_nat(hop.host, source.host, call.vias) else None
 
 
 def hop_of_dialog(call: Call, dialog: Dialog) -> Hop:
