@@ -139,11 +139,6 @@ def test_a_contact_that_may_be_right_is_believed(
     assert (hop.host, hop.port) == goes
 
 
-def test_a_malformed_via_of_somebody_else_costs_no_call() -> None:
-    """RFC 3261 section 18.2.1 needs the topmost one only."""
-    called_by(source=OUTSIDE, contact=f"sip:peer@{INSIDE}", via=f"{OUTSIDE};branch=z9hG4bKproxy, nonsense")
-
-
 @pytest.mark.parametrize("via", ["127.0.0.1", INSIDE])
 def test_a_telephone_on_this_machine_that_states_another_address_is_found(via: str) -> None:
     """RFC 6314 section 4.1: it listens where it sends from."""

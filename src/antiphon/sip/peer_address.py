@@ -62,13 +62,7 @@ def _reach(host: str) -> _Reach | None:
 
 def vias_of(request: Request) -> tuple[str, ...]:
     """The hosts that those give themselves who a request went through, the caller last."""
-    hosts = []
-    for text in request.headers.listed("Via"):
-        try:
-            hosts.append(parse_via(text).host.strip("[]"))
-        except FieldError:
-            hosts.append("")  # only the topmost was needed so far
-    return tuple(hosts)
+    return tuple(parse_via(text).host.strip("[]") for text in request.headers.listed("Via"))
 
 
 def is_behind_nat(contact: str, source: str, vias: tuple[str, ...] = ()) -> bool:
