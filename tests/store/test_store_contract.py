@@ -69,7 +69,7 @@ def test_a_document_comes_back_as_it_went_in(open_it: Any, run_clean: Any, clock
         {"claimable_at": 0.0},
         {"expires_at": "tomorrow"},
     ],
-    ids=str,
+    ids=lambda fields: str(fields).partition(" at 0x")[0],
 )
 def test_what_cannot_be_stored_is_refused(open_it: Any, run_clean: Any, fields: dict[str, Any]) -> None:
     async def main() -> None:

@@ -128,8 +128,7 @@ async def enqueue(
         call = await create_call(store, fields, commit)
     except AlreadyExists:
         # The same request came twice at once, and the other one was faster.
-        assert key is not None
-        if (queued := await _find(store, key, digest)) is None:
+        if key is None or (queued := await _find(store, key, digest)) is None:
             raise
         return queued
     if wake is not None:

@@ -11,34 +11,23 @@ from collections.abc import Iterator
 from typing import Any
 
 import pymongo
+from bson.errors import BSONError
 from pymongo import AsyncMongoClient, ReturnDocument
 from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.errors import (
-    ConfigurationError,
-    ConnectionFailure,
-    DocumentTooLarge,
-    DuplicateKeyError,
-    ExecutionTimeout,
-    NetworkTimeout,
-    OperationFailure,
-    PyMongoError,
-    WTimeoutError,
-)
+from pymongo.errors import ConfigurationError, PyMongoError
 
 from . import mql
 from .backend import Backend
 from .changes import Changes
 from .cursor import Place
 from .documents import UNIQUE, Collection, Document
-from .errors import AlreadyExists, InvalidDocument, StoreError, StoreUnavailable
+from .errors import StoreError, StoreUnavailable
 from .filters import Where
 from .hurry import seconds_allowed
+from .mongo_errors import translated
 
 DEADLINE_SECONDS = 10.0
 DATABASE = "antiphon"
-
-# Server error codes: TypeMismatch, PathNotViable, BadValue.
-_WRONG_TYPES = {14, 28, 2}
 
 
 class MongoBackend(Backend):
@@ -172,7 +161,6 @@ class MongoBackend(Backend):
         The driver waits by `asyncio.wait_for`, which up to Python 3.11 forgets a cancellation that comes together with the
         answer (https://github.com/python/cpython/issues/86296); whoever was cancelled is told here.
         """
-        name = collection.name if collection else ""
         deadline = seconds_allowed(self._deadline)
         asking = asyncio.current_task()
         before = asking.cancelling() if asking else 0
@@ -181,28 +169,5 @@ class MongoBackend(Backend):
                 yield
             if asking and asking.cancelling() > before:
                 raise asyncio.CancelledError
-        except DuplicateKeyError as error:
-            raise AlreadyExists(name, _field_of(error, collection)) from None
-        except DocumentTooLarge as error:
-            raise InvalidDocument(f"a document of {name} is too large for MongoDB: {error}") from None
-        except (ConnectionFailure, NetworkTimeout, ExecutionTimeout, WTimeoutError) as error:
-            # What follows these words describes the driver's own state.
-            said = str(error).partition(" (configured timeouts")[0].partition(", Timeout:")[0]
-            raise StoreUnavailable(f"MongoDB does not answer: {said}") from error
-        except OperationFailure as error:
-            if error.code in _WRONG_TYPES:
-                raise InvalidDocument(f"a change does not fit a document of {name}: {error}") from None
-            raise StoreError(f"MongoDB refused an operation on {name or 'the server'}: {error}") from error
-        except PyMongoError as error:
-            if error.timeout:
-                raise StoreUnavailable(f"MongoDB did not answer within {deadline:g} s") from error
-            raise StoreError(f"MongoDB failed: {error}") from error
-
-
-def _field_of(error: DuplicateKeyError, collection: Collection | None) -> str:
-    """Which field it is that another document has too."""
-    said = str((error.details or {}).get("keyPattern", "")) + str(error)
-    for name in collection.unique if collection else ():
-        if f"{UNIQUE}.{name}" in said or f"unique_{name}" in said:
-            return name
-    return "id"
+        except (PyMongoError, BSONError, OSError) as error:
+            raise translated(error, collection, deadline) from error

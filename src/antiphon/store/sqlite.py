@@ -248,6 +248,10 @@ class SqliteBackend(Backend):
             raise StoreUnavailable(f"reading from {self.path} took longer than {deadline:g} s") from None
         except sqlite3.Error as error:
             raise translated(error, self.path) from error
+        except ValueError as error:
+            if self._writer is not None:
+                raise
+            raise StoreUnavailable(f"the store {self.path} was closed meanwhile") from error
 
     async def _rows(self, query: str, parameters: Sequence[object]) -> list[Any]:
         async with self._reading() as reader:
@@ -311,7 +315,7 @@ class SqliteBackend(Backend):
             outcome = await write.run(writer)
         except StoreError as error:
             outcome = error
-        except (sqlite3.DataError, sqlite3.IntegrityError, ValueError, TypeError) as error:
+        except (sqlite3.DataError, sqlite3.IntegrityError, ValueError, TypeError, LookupError) as error:
             outcome = StoreError(f"{self.path} did not take the write: {error}")
         if isinstance(outcome, StoreError):
             await writer.execute("ROLLBACK TO one")

@@ -20,7 +20,7 @@ from .catalogue import COLLECTIONS
 from .changes import Changes
 from .cursor import Page
 from .documents import UNIQUE, Collection, Document, check_fields, check_text, check_value, new_id
-from .errors import Conflict, InvalidDocument, LeaseLost, NotFound, StoreUnavailable
+from .errors import AlreadyExists, Conflict, InvalidDocument, LeaseLost, NotFound, StoreUnavailable
 from .filters import Range, Where, check_where
 from .migrations import MIGRATIONS, Migration, migrate
 from .secrets import Keyring, SecretFields
@@ -143,7 +143,16 @@ class Store:
         if emit:
             document |= {"outbox": self._events(emit), "outbox_due": now}
         sealed = SecretFields(kind, self._keyring).sealed(document)
-        await self.backend.insert(kind, sealed)
+        try:
+            await self.backend.insert(kind, sealed)
+        except AlreadyExists as error:
+            # A driver that sends a write again, because the answer got lost, finds what it wrote itself.
+            if (
+                id is not None
+                or error.field != "id"
+                or await self.backend.fetch(kind, sealed["id"]) != sealed
+            ):
+                raise
         return self._shown(kind, sealed, reveal=False)
 
     async def get(

@@ -50,3 +50,48 @@ def test_a_database_that_is_silent_or_gone_is_503_within_seconds(
         await silent.wait_closed()
 
     run_clean(scenario(), timeout=50)
+
+
+def test_every_error_of_the_store_is_a_problem_that_says_what_to_do(rest: Any, run_clean: Any) -> None:
+    from antiphon.store import errors
+
+    expected: list[tuple[errors.StoreError, int, str]] = [
+        (errors.NotFound("calls", "x"), 404, "not_found"),
+        (errors.AlreadyExists("calls", "id"), 409, "already_exists"),
+        (errors.Conflict("changed"), 409, "conflict"),
+        (errors.LeaseLost("over"), 409, "conflict"),
+        (errors.InvalidDocument("wrong", field="name"), 422, "invalid_document"),
+        (errors.InvalidCursor("wrong"), 422, "invalid_document"),
+        (errors.SecretError("no key"), 409, "secret_key"),
+        (errors.StoreUnavailable("away"), 503, "store_unavailable"),
+        (errors.StoreFull("full"), 507, "store_full"),
+        (errors.StoreCorrupt("damaged"), 500, "store_failed"),
+        (errors.SchemaError("newer"), 500, "store_failed"),
+        (errors.StoreError("refused"), 500, "store_failed"),
+    ]
+    known = {kind for kind in vars(errors).values() if isinstance(kind, type)}
+    assert {type(error) for error, _, _ in expected} == {
+        kind for kind in known if issubclass(kind, errors.StoreError)
+    }
+
+    async def scenario() -> None:
+        async with rest() as api:
+            assistant = await api.assistant()
+            trunk = await api.create("/trunks", {"name": "line", "provider": "loopback", "numbers": []})
+            body = {"assistant_id": assistant["id"], "trunk_id": trunk["id"], "to_number": "+14155550123"}
+            insert = api.store.backend.insert
+            for error, status, code in expected:
+
+                async def fails(*_: Any, error: Exception = error) -> None:
+                    raise error
+
+                api.store.backend.insert = fails
+                for key in ({}, {"Idempotency-Key": "one"}):
+                    answer = await api.post("/calls/outbound", body, headers=key)
+                    assert (answer.status_code, answer.json()["code"]) == (status, code)
+                    assert answer.headers["content-type"] == "application/problem+json"
+                    assert answer.json()["detail"]
+            api.store.backend.insert = insert
+            assert (await api.post("/calls/outbound", body)).status_code == 202
+
+    run_clean(scenario())

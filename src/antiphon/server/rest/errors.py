@@ -21,6 +21,7 @@ from ...store import (
     InvalidDocument,
     NotFound,
     SecretError,
+    StoreError,
     StoreFull,
     StoreUnavailable,
 )
@@ -94,6 +95,13 @@ def _full(error: Any) -> Problem:
     return Problem(507, "store_full", "There is no room left to store this; the operator has to make some.")
 
 
+def _failed(error: Any) -> Problem:
+    logger.error("the store failed: %s", error)
+    return Problem(
+        500, "store_failed", "The store failed at this; the operator finds why in the server's log."
+    )
+
+
 _PROBLEMS: dict[type[Exception], Callable[[Any], Problem]] = {
     NotFound: _not_found,
     AlreadyExists: _already_exists,
@@ -103,6 +111,7 @@ _PROBLEMS: dict[type[Exception], Callable[[Any], Problem]] = {
     SecretError: lambda error: Problem(409, "secret_key", sentence(error)),
     StoreUnavailable: _unavailable,
     StoreFull: _full,
+    StoreError: _failed,
     DocumentRefused: lambda error: refused(error.problems),
     InUse: _in_use,
     CallOver: lambda error: Problem(409, "call_over", sentence(error), call_status=error.status),
