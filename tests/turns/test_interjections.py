@@ -54,6 +54,12 @@ def test_but_for_what_answers_nothing(text: str, weight: Weight) -> None:
     assert weigh(text, asked=True) is weight
 
 
+@pytest.mark.parametrize("text", ["Please.", "thank you", "Thanks a lot!", "please, thanks"])
+def test_a_courtesy_adds_nothing(text: str) -> None:
+    assert weigh(text) is Weight.COURTESY
+    assert weigh(text, asked=True) is Weight.INSISTENT
+
+
 @pytest.mark.parametrize("language", ["de", "es-MX", "fr_FR"])
 def test_other_languages_weigh_by_length(language: str) -> None:
     assert {weigh(text, language=language, asked=True) for text in ("ok", "no", "stop")} == {Weight.PLAIN}

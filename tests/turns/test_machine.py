@@ -49,7 +49,7 @@ from antiphon.turns.effects import CancelTimer, ScoreEndOfTurn, SetTimer, StateC
 TEXT = "what time is it"
 
 
-PLAIN, ACKNOWLEDGED, INSISTENT = Weight.PLAIN, Weight.ACKNOWLEDGEMENT, Weight.INSISTENT
+PLAIN, ACKNOWLEDGED, COURTEOUS, INSISTENT = Weight
 
 
 def said(
@@ -147,6 +147,11 @@ ROWS = [
         [(3.0, CommitTurn(TEXT, "turn_1", 2.5)), (4.0, ReleaseReply("hm")), (5.7, LogBackchannel("okay")), (6.0, ReleaseReply("turn_1"))], NO_SPECULATION),
     Row("before anything was heard it is a turn", [*TURN, *said(3.1, 3.6, "okay", 3.8, ACKNOWLEDGED)],
         [(3.0, CommitTurn(TEXT, "turn_1", 2.5)), (3.8, DropReply("turn_1", "superseded")), (4.1, CommitTurn("okay", "turn_2", 3.6))], NO_SPECULATION),
+    Row("a courtesy does not replace the answer that it is waiting for", [*TURN, *said(3.1, 3.5, "please", 3.7, COURTEOUS), (3.8, ReplyReady("turn_1"))],
+        [(3.0, CommitTurn(TEXT, "turn_1", 2.5)), (3.7, LogBackchannel("please")), (3.8, ReleaseReply("turn_1"))], NO_SPECULATION),
+    Row("nor does it stop it", [*playing("a"), *said(1.0, 1.7, "thank you", 1.9, COURTEOUS), (2.0, PlayoutFinished("a"))],
+        [(0.0, ReleaseReply("a")), (1.9, LogBackchannel("thank you"))]),
+    Row("alone it is a turn", said(0.5, 1.0, "thank you", 1.2, COURTEOUS), [(1.5, CommitTurn("thank you", "turn_1", 1.0))], NO_SPECULATION),
     Row("an acknowledgement without voice activity leaves the user silent", [*playing("a"), (1.0, Interim("okay", ACKNOWLEDGED)), (1.2, Final("okay", weight=ACKNOWLEDGED)), (2.0, PlayoutFinished("a")), *playing("b", 3.0)],
         [(0.0, ReleaseReply("a")), (1.2, LogBackchannel("okay")), (3.0, ReleaseReply("b"))], {"turn_detection": "stt"}),
     Row("too few words are a backchannel", [*playing("a"), (1.0, SpeechStarted(1.0)), (2.0, SpeechContinues(1.0)), (2.1, SpeechEnded(2.0)), (2.2, Final("oh yes"))],

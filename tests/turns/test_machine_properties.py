@@ -153,9 +153,7 @@ OPTIONS = st.builds(
 
 
 def weight_of(number: float) -> Weight:
-    if number < 0.5:
-        return Weight.PLAIN
-    return Weight.ACKNOWLEDGEMENT if number < 0.8 else Weight.INSISTENT
+    return list(Weight)[min(3, int(number * 4))]
 
 
 def act(host: Host, action: int, word: str, number: float) -> None:

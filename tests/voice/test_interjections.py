@@ -73,6 +73,27 @@ def test_before_the_question_it_does_not() -> None:
     assert not record.history[1].interrupted
 
 
+@pytest.mark.parametrize("start", [3.02, 3.6], ids=["before it is heard", "over its beginning"])
+def test_a_late_please_leaves_the_answer_alone(start: float) -> None:
+    record = talk(Speech(start, start + 0.6, "Please.", start + 0.8))
+    assert record.log() == [("user", TURN.text), ("assistant", STATEMENT)]
+    assert not record.history[1].interrupted
+    assert [event.text for _, event in record.all("backchannel")] == ["Please."]
+
+
+def test_a_please_alone_is_not_waited_on() -> None:
+    class Unsure:
+        def supports_language(self, language: str | None) -> bool:
+            return True
+
+        async def score(self, context: Any, text: str) -> float:
+            return 0.1
+
+    please = Speech(0.5, 1.0, "Please.", 1.2)
+    record = run(converse([please], until=5, turn_detection=Unsure(), preemptive_tts=False))
+    assert record.commits == [near(1.5)]
+
+
 def test_other_languages_interrupt_as_before() -> None:
     heard = ScriptedSTT(
         [

@@ -52,7 +52,7 @@ class BargeInTransition(FloorTransition):
             return False
         if isinstance(self.state.floor, Paused):
             enough = max(1, self.state.options.min_interruption_words)
-            return overlap.words >= enough and overlap.weight is not Weight.ACKNOWLEDGEMENT
+            return overlap.words >= enough and not overlap.weight.yields
         return judge(overlap, self.state.options) is Verdict.INTERRUPT
 
     def apply_verdict(self, overlap: Overlap) -> None:

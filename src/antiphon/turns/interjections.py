@@ -16,7 +16,11 @@ _LISTENING = """aha ah continue gotcha indeed interesting nice oh really underst
 # "It is my turn", however briefly said.
 _STOPPING = """bye cancel enough goodbye no nope pardon pause quiet sorry stop wait what|be quiet|excuse me|hang on|hold on|one
     moment|one second|shut up|stop it|stop that"""
-_FILLING = "er erm please uh um"
+# What belongs to the sentence before, and adds nothing to it.
+_COURTEOUS = (
+    "cheers please ta thanks|thank you|thank you very much|thank you so much|thanks a lot|thanks very much"
+)
+_FILLING = "er erm uh um"
 _AGREEING_HUM = "mhm+|mm+(?: h?m+)?|hm+ h?m+"  # "mhm", "mm", "mm-hmm"
 _LISTENING_HUM = "hm+"
 
@@ -27,12 +31,19 @@ class Weight(Enum):
     Attributes:
         PLAIN: it stops the reply if it is long enough.
         ACKNOWLEDGEMENT: the listener is with the speaker, who goes on.
+        COURTESY: likewise, and it takes nothing back that was asked for before, as a "please" that comes late.
         INSISTENT: it stops the reply however short it is.
     """
 
     PLAIN = auto()
     ACKNOWLEDGEMENT = auto()
+    COURTESY = auto()
     INSISTENT = auto()
+
+    @property
+    def yields(self) -> bool:
+        """Whether it leaves the floor to the agent."""
+        return self in (Weight.ACKNOWLEDGEMENT, Weight.COURTESY)
 
 
 def _alternatives(*lists: str) -> str:
@@ -44,13 +55,14 @@ def _alternatives(*lists: str) -> str:
     return "|".join(sorted(entries, key=len, reverse=True))
 
 
-_AGREED = f"{_AGREEING_HUM}|{_alternatives(_AGREEING)}"
+_AGREED = f"{_AGREEING_HUM}|{_alternatives(_AGREEING, _COURTEOUS)}"
 _ACKNOWLEDGING = f"{_AGREED}|{_LISTENING_HUM}|{_alternatives(_LISTENING)}"
 _BESIDE = f"{_ACKNOWLEDGING}|{_alternatives(_FILLING)}"
 _STOPPED = _alternatives(_STOPPING)
 _ACKNOWLEDGED = re.compile(rf"(?:(?:{_ACKNOWLEDGING}) )+")
 _HAS_AGREED = re.compile(rf"(?:(?:{_BESIDE}) )*?(?:{_AGREED}) ")
 _COMMANDED = re.compile(rf"(?:(?:{_BESIDE}) )*?(?:{_STOPPED}) (?:(?:{_BESIDE}|{_STOPPED}) )*")
+_COURTEOUSLY = re.compile(rf"(?:(?:{_alternatives(_COURTEOUS)}) )+")
 _FILLED = re.compile(rf"(?:(?:{_alternatives(_FILLING)}) )*")
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 
@@ -73,5 +85,5 @@ def weigh(text: str, *, language: str | None = None, asked: bool = False) -> Wei
         only_listens = acknowledged and not _HAS_AGREED.match(words)
         return Weight.ACKNOWLEDGEMENT if only_listens else Weight.INSISTENT
     if acknowledged:
-        return Weight.ACKNOWLEDGEMENT
+        return Weight.COURTESY if _COURTEOUSLY.fullmatch(words) else Weight.ACKNOWLEDGEMENT
     return Weight.INSISTENT if _COMMANDED.fullmatch(words) else Weight.PLAIN

@@ -52,7 +52,7 @@ def judge(overlap: Overlap, options: TurnOptions) -> Verdict:
     long_enough = overlap.by_text or overlap.duration >= options.interrupting_duration - 1e-6
     if not long_enough and overlap.weight is not Weight.INSISTENT:
         return Verdict.CARRY_ON
-    if overlap.weight is Weight.ACKNOWLEDGEMENT:
+    if overlap.weight.yields:
         return Verdict.PAUSE if options.pauses else Verdict.CARRY_ON
     if overlap.words == 0 and options.pauses:
         return Verdict.PAUSE

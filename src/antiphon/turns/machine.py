@@ -222,7 +222,7 @@ class _Step(BargeInTransition):
                 return
             self.interrupt()
         elif self.state.replies and self.state.options.turn_detection != "manual":
-            if weight is Weight.ACKNOWLEDGEMENT and self.state.replies[0].announced:
+            if weight is Weight.COURTESY or (weight.yields and self.state.replies[0].announced):
                 self.backchannel(text)
                 return
             self.drop_waiting("superseded", lambda reply: reply.interruptible)

@@ -14,7 +14,7 @@ from ..audio import AudioFrame
 from ..models.audio_history import AudioHistory
 from ..models.audio_turn_detector import AudioTurnDetector
 from ..models.errors import describe
-from ..turns import EndOfTurnScored, TurnDetector
+from ..turns import EndOfTurnScored, TurnDetector, Weight, weigh
 from .short_answers import is_short_answer
 
 if TYPE_CHECKING:
@@ -126,9 +126,9 @@ class EndOfTurn:
         turns = [(m.role, m.content) for m in history if m.role in ("user", "assistant") and m.content]
         probability = await detector.score(turns[-CONTEXT_TURNS:], text)
         unfinished = self._conversation.options.turns.end_of_turn_threshold
-        if probability is not None and probability < unfinished and is_short_answer(turns, text):
-            return None  # a name or an amount alone is what was asked for: silence decides
-        return probability
+        # A name or an amount alone is what was asked for, and a "please" alone needs nothing more: silence decides.
+        complete = is_short_answer(turns, text) or weigh(text) is Weight.COURTESY
+        return None if complete and probability is not None and probability < unfinished else probability
 
     def _failed(self, how: str) -> None:
         self._failures += 1
