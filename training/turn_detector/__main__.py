@@ -27,7 +27,7 @@ _EXAMPLES = 400  # questions that rounded numbers get their ranges from
 
 
 def main() -> None:
-    """Prepare, learn twice, export."""
+    """Prepare, learn in three rounds, export."""
     options = _options()
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8192")  # shapes that a processor is ready for
     torch.set_num_threads(options.threads)
@@ -43,10 +43,11 @@ def main() -> None:
     pretrained.begin(network, known)
     first = Plan(epochs=options.epochs, minutes=options.minutes, seed=options.seed)
     teacher = _learn(first, network, Lesson(turns["learn"], whole, cases), known, options.out / "first")
-    second = replace(first, rate=first.rate / 2, seed=options.seed + 1)
     everything = Lesson([*turns["learn"], *turns["unseen"]], whole, {"seen": cases["seen"]})
-    student = _learn(second, teacher, everything, known, options.out / "second", teacher)
-    _finish(student, known, cases["seen"], options.out)
+    for number, name in enumerate(("second", "third"), start=1):
+        plan = replace(first, rate=first.rate / 2, seed=options.seed + number)
+        teacher = _learn(plan, teacher, everything, known, options.out / name, teacher)
+    _finish(teacher, known, cases["seen"], options.out)
 
 
 class Lesson(NamedTuple):

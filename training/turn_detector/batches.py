@@ -15,7 +15,10 @@ from .cuts import Step, Turn, balanced, steps, weighed
 from .services import dialogue
 from .speech import disturbed, spelled
 
-SPELLED, ELSEWHERE = 0.08, 0.05  # spelled turns, and turns about other services, for each turn of the file
+SPELLED, ELSEWHERE = 0.14, 0.10  # spelled turns, and turns about other services, for each turn of the file
+_SPELLED_CUTS = (
+    2.0  # weight of all cuts of a spelled turn: there are many, and nobody likes to say a number twice
+)
 _TURN_STEP, _CONTEXT_STEP = (
     4,
     12,
@@ -78,7 +81,7 @@ class Examples:
             context = self._contexts[index]
         elif index < len(self._steps) * (1 + SPELLED):
             turn, found = spelled(rng)
-            found, context = balanced(found), self._pieces.context(turn.context)
+            found, context = balanced(found, _SPELLED_CUTS), self._pieces.context(turn.context)
         else:
             turn = dialogue(rng)
             found = balanced(disturbed(steps(turn.text, self._whole), rng))

@@ -97,9 +97,9 @@ def weighed(found: list[Step]) -> list[Step]:
     return weighed
 
 
-def balanced(found: list[Step]) -> list[Step]:
-    """The same with the weights of the cuts made to add up to 1; none in a turn of fewer than three words."""
+def balanced(found: list[Step], weight: float = 1.0) -> list[Step]:
+    """The same with the weights of the cuts made to add up to this; none in a turn of fewer than three words."""
     total = sum(step.cut for step in found)
     count = sum(len(step.words) for step in found)
-    scale = 1 / total if total and count >= 3 else 0.0
+    scale = weight / total if total and count >= 3 else 0.0
     return [step._replace(cut=step.cut * scale) for step in found]

@@ -146,6 +146,93 @@ What is your budget? | Somewhere between {money} and {money}.
 How much do you weigh? | {weight} pounds.
 What is the flight number? | {plate}.
 What is your seat? | {number} {letter}.
+Who am I speaking with? | {name}.
+Who am I speaking with? | It's {name}.
+May I have your name? | {name}.
+May I have your name? | {surname}.
+May I have your name? | {name} {surname}.
+And your last name? | {surname}.
+Which name is the booking under? | {name} {surname}.
+Which name is the booking under? | Under {surname}.
+Who would you like to talk to? | {name} please.
+Which city are you in? | {city}.
+Which city are you in? | In {city}.
+Which branch do you mean? | The one in {city}.
+Which street? | {street} street.
+From which account should I take it? | Savings.
+From which account should I take it? | Checking.
+From which account should I take it? | My savings account.
+From which account should I take it? | From savings please.
+To which account? | The joint account.
+To which account? | Checking please.
+How much should I transfer? | {amount}.
+How much should I transfer? | {amount} dollars.
+How much should I transfer? | {amount} please.
+How much should I transfer? | All of it.
+How much would you like to withdraw? | {amount}.
+How much would you like to withdraw? | About {amount}.
+How much was it? | {money}.
+How much was it? | {amount} dollars I think.
+How old are you? | {number}.
+How many would you like? | {number}.
+How many would you like? | Just {number}.
+How many would you like? | {number} of them.
+Which size? | Medium.
+Which size? | The large one.
+Which color? | Blue.
+Which one would you like? | The first one.
+Which one would you like? | The {ordinal} one.
+Which one would you like? | The second.
+Which one would you like? | Both.
+Which one would you like? | Either is fine.
+Which one would you like? | Neither.
+Morning or afternoon? | Morning.
+Morning or afternoon? | The afternoon.
+Morning or afternoon? | In the morning please.
+By phone or by email? | By phone.
+By phone or by email? | Email please.
+Which day suits you? | {day}.
+Which day suits you? | Tomorrow.
+Which day suits you? | Next {day}.
+Which day suits you? | Today if you can.
+Which card is it? | Visa.
+Which card is it? | The debit card.
+Which card is it? | My credit card.
+Should I block it now? | Yes.
+Should I block it now? | Yes, block it.
+Should I block it now? | Not yet.
+Should I block it now? | Go ahead.
+Should I block it now? | Do it.
+Is that right? | Right.
+Is that right? | Yes it is.
+Is that right? | No.
+Is that right? | Not quite.
+Is that right? | Exactly.
+Would you like to go on? | Sure.
+Would you like to go on? | I don't know.
+Would you like to go on? | Maybe later.
+How can I help you? | I need some help.
+How can I help you? | I have a question about my {month} bill.
+How can I help you? | I'd like to talk to a person.
+How can I help you? | My {item} didn't come.
+What can I do for you? | I want to know my balance.
+What can I do for you? | When are you open?
+We are open from nine to five on weekdays. | And on {day}?
+We are open from nine to five on weekdays. | What about {day}?
+We are open from nine to five on weekdays. | And at the weekend?
+It costs {money}. | That's too much.
+It costs {money}. | And with delivery?
+Sorry, I did not get that. | I said {amount}.
+Sorry, I did not get that. | My card was stolen.
+Are you still there? | I'm here.
+Are you still there? | Yes, sorry.
+ | Hello, can you hear me?
+ | Can you help me?
+ | Is anybody there?
+ | Can I speak to somebody?
+ | I have a problem with my {item}.
+ | Good morning.
+ | Hi, this is {name}.
 """
 
 _WORDS = {
@@ -178,6 +265,7 @@ _NUMBERS = [
     "fifteen",
     "twenty",
 ]
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _SLOT = re.compile(r"\{(\w+)\}")
 
 
@@ -240,6 +328,23 @@ def _money(rng: random.Random) -> str:
     )
 
 
+def _amount(rng: random.Random) -> str:
+    """A sum in words or figures."""
+    if rng.random() < 0.4:
+        return str(rng.choice((rng.randrange(5, 100), rng.randrange(1, 20) * 50, rng.randrange(100, 5000))))
+    hundreds = f"{rng.choice(_NUMBERS[:9])} hundred"
+    tens = rng.choice(_TENS)
+    return rng.choice(
+        (
+            tens,
+            hundreds,
+            f"{hundreds} {tens}",
+            f"{hundreds} and {tens}",
+            f"{rng.choice(_NUMBERS[:9])} thousand",
+        )
+    )
+
+
 def _address(rng: random.Random) -> str:
     place = f"{rng.randrange(1, 4000)} {rng.choice(_CHOICES['street'])} {rng.choice(('street', 'avenue', 'road', 'drive', 'lane'))}"
     return f"{place}, apartment {rng.randrange(1, 60)}" if rng.random() < 0.3 else place
@@ -247,6 +352,7 @@ def _address(rng: random.Random) -> str:
 
 _DRAWN = {
     "address": _address,
+    "amount": _amount,
     "birth": _birth,
     "date": _date,
     "digit": lambda rng: str(rng.randrange(1, 10)),

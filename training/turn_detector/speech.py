@@ -25,10 +25,53 @@ _WORDS = {
     "month": "january february march april may june july august september october november december",
 }
 _NAMES, _SURNAMES, _STREETS, _ITEMS, _MONTHS = (text.split() for text in _WORDS.values())
+# How often each kind is drawn: those of many groups are the hardest to see the end of.
+_SHARES = {
+    "email": 2,
+    "phone": 4,
+    "card": 5,
+    "order": 3,
+    "name": 3,
+    "date": 2,
+    "time": 1,
+    "address": 3,
+    "list": 3,
+}
 _LEADS = {
-    "email": ("my email is", "it's", "sure it's", "the email address is", "yes that would be", ""),
-    "phone": ("my number is", "it's", "sure it's", "the number is", "yeah it is", "you can reach me at", ""),
-    "card": ("my card number is", "it's", "sure it's", "the number is", "okay that's", "yes one moment", ""),
+    "email": (
+        "my email is",
+        "it's",
+        "sure it's",
+        "the email address is",
+        "yes that would be",
+        "yeah try",
+        "",
+    ),
+    "phone": (
+        "my number is",
+        "it's",
+        "sure it's",
+        "the number is",
+        "yeah it is",
+        "you can reach me at",
+        "his number is",
+        "the best one is",
+        "area code",
+        "",
+    ),
+    "card": (
+        "my card number is",
+        "it's",
+        "sure it's",
+        "the number is",
+        "okay that's",
+        "yes one moment",
+        "alright so",
+        "the card number is",
+        "it starts with",
+        "",
+        "",
+    ),
     "order": (
         "my number is",
         "it's",
@@ -36,9 +79,10 @@ _LEADS = {
         "the number is",
         "i think it was",
         "the order number is",
+        "here it is",
         "",
     ),
-    "name": ("it's", "sure that's", "yes it's", "my last name is", ""),
+    "name": ("it's", "sure that's", "yes it's", "my last name is", "my first name is", "that would be", ""),
     "date": ("i was born on", "it's", "on", "my date of birth is", "let's say", ""),
     "time": ("at", "maybe at", "around", "let's say", "any time after", "i'd like to come at", ""),
     "address": ("i live at", "my address is", "it's", "please send it to", ""),
@@ -50,22 +94,47 @@ _QUESTIONS = {
         "What is your phone number?",
         "What number can we reach you at?",
         "May I have your phone number?",
+        "Which telephone number should I put down?",
+        "And his mobile number?",
+        "What number are you calling from?",
     ),
-    "card": ("Could you give me the card number?", "What is your credit card number?"),
+    "card": (
+        "Could you give me the card number?",
+        "What is your credit card number?",
+        "What is the long number on your card?",
+        "Please tell me the sixteen digits of your card.",
+        "Which card would you like to pay with? I need its number.",
+        "And the number of the card?",
+    ),
     "order": (
         "What is the order number?",
         "What is your account number?",
         "Could I have your booking reference?",
+        "Could you tell me the confirmation code?",
+        "What does it say on the invoice?",
+        "What is your customer number?",
     ),
     "name": (
         "How do you spell your name?",
         "Could you spell your last name for me?",
         "Can you spell that please?",
+        "Sorry, how is that written?",
+        "And your first name, letter by letter?",
     ),
     "date": ("What is your date of birth?", "On which day would you like to come?", "When were you born?"),
     "time": ("What time would you like to come?", "When should we call you back?", "At what time?"),
-    "address": ("What is your address?", "Where should we deliver it?"),
-    "list": ("What would you like to order?", "What shall I put on the list?"),
+    "address": (
+        "What is your address?",
+        "Where should we deliver it?",
+        "And where do you live?",
+        "Where do you want to be picked up?",
+    ),
+    "list": (
+        "What would you like to order?",
+        "What shall I put on the list?",
+        "What do you need?",
+        "Which toppings would you like?",
+    ),
 }
 
 
@@ -90,7 +159,7 @@ def disturbed(steps: list[Step], rng: random.Random) -> list[Step]:
 
 def spelled(rng: random.Random) -> tuple[Turn, list[Step]]:
     """A turn that gives an e-mail address, a number, a date, an address or a list, as people say them."""
-    kind = rng.choice(tuple(_LEADS))
+    (kind,) = rng.choices(tuple(_SHARES), tuple(_SHARES.values()))
     body = _number(rng, _GROUPS[kind]) if kind in _GROUPS else _BODIES[kind](rng)
     lead = rng.choice(_LEADS[kind]).split()
     found = [Step((word,), cut=3.0) for word in lead] + [Step(part, cut=2.0) for part in body]
@@ -114,13 +183,14 @@ def _email(rng: random.Random) -> list[tuple[str, ...]]:
 def _number(rng: random.Random, sizes: tuple[tuple[int, ...], ...]) -> list[tuple[str, ...]]:
     groups = rng.choice(sizes)
     as_figures = rng.random() < 0.5
+    digits = (rng.choice(("zero", "oh")), *_DIGITS[1:])
     parts: list[tuple[str, ...]] = []
     for size in groups:
         figures = "".join(str(rng.randrange(10)) for _ in range(size))
         if as_figures:
             parts.append((figures,) if rng.random() < 0.6 else tuple(figures))
         else:
-            parts.append(tuple(_DIGITS[int(figure)] for figure in figures))
+            parts.append(tuple(digits[int(figure)] for figure in figures))
     # Some stop anywhere, most between groups.
     return parts if rng.random() < 0.75 else [(word,) for part in parts for word in part]
 
@@ -128,11 +198,12 @@ def _number(rng: random.Random, sizes: tuple[tuple[int, ...], ...]) -> list[tupl
 def _name(rng: random.Random) -> list[tuple[str, ...]]:
     letters = rng.choice(_SURNAMES if rng.random() < 0.6 else _NAMES)
     parts: list[tuple[str, ...]] = []
+    whole = [(letters,)] if rng.random() < 0.25 else []  # "Novak, N O V A K"
     while letters:
         size = rng.choice((1, 1, 2, 3, 4, len(letters)))
         parts.append(tuple(letters[:size]))
         letters = letters[size:]
-    return parts
+    return [*whole, *parts]
 
 
 def _time(rng: random.Random) -> list[tuple[str, ...]]:
@@ -187,7 +258,12 @@ def _address(rng: random.Random) -> list[tuple[str, ...]]:
 def _list(rng: random.Random) -> list[tuple[str, ...]]:
     items = rng.sample(_ITEMS, rng.randint(2, 5))
     parts: list[tuple[str, ...]] = [(item,) for item in items[:-1]]
-    return [*parts, ("and",), (items[-1],)]
+    if rng.random() < 0.5:
+        parts = [
+            (*rng.choice(("a", "some", "two", "three", "a large", "a small")).split(), *part)
+            for part in parts
+        ]
+    return [*parts, ("and",), (items[-1],)] if rng.random() < 0.8 else [*parts, ("and", items[-1])]
 
 
 _BODIES = {"email": _email, "name": _name, "date": _date, "time": _time, "address": _address, "list": _list}
