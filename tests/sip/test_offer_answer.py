@@ -436,6 +436,26 @@ def test_packets_are_as_long_as_the_peer_wishes_and_may_take(lines: str, wanted:
     assert session().answer(parse_sdp(sdp(extra=lines)))[1].ptime == wanted
 
 
+def test_audio_that_is_taken_away_is_a_hold_until_it_comes_back() -> None:
+    """RFC 3264 sections 6 and 8.2: port 0 is answered with port 0; only at the beginning of a call it is nothing in common."""
+    media = session()
+    media.answer(parse_sdp(sdp()))
+    answer, agreed = media.answer(parse_sdp(sdp(port=0, version=2)))
+    assert parse_sdp(answer).media[0].port == 0
+    assert (agreed.on_hold, agreed.direction, agreed.port) == (True, Direction.INACTIVE, 0)
+    media.offer()  # a refresh of ours
+    assert media.take_answer(parse_sdp(sdp(port=0, version=2))).on_hold
+    answer, agreed = media.answer(parse_sdp(sdp(version=3)))
+    assert parse_sdp(answer).media[0].port == 20000
+    assert (agreed.on_hold, agreed.direction, agreed.port) == (False, Direction.SENDRECV, 30000)
+    with pytest.raises(MediaNotAcceptable, match="no audio"):
+        media.answer(
+            parse_sdp(
+                sdp().replace(b"m=audio 30000 RTP/AVP", b"m=image 30000 udptl").replace(b" 0 8 101", b" t38")
+            )
+        )
+
+
 def test_reports_share_the_port_where_the_peer_wishes_it() -> None:
     """RFC 5761 sections 4 and 5.1.1: never offered by us, taken when offered, and kept in later offers."""
     media = session()

@@ -271,6 +271,19 @@ def test_of_several_2xx_the_first_wins_and_the_others_are_ended() -> None:
     assert [event for event in wire.happened() if isinstance(event, Ended)] == []
 
 
+def test_the_fork_that_answers_brings_its_own_media() -> None:
+    """RFC 3261 section 13.2.1: a 2xx without a description means that of its own dialog's reliable response (RFC 3262 section 5)."""
+    wire, _, invite = dialling()
+    for tag, port in (("one", 31000), ("two", 32000)):
+        wire.receive(respond(invite, 183, sdp(port=port), tag=tag, Require="100rel", RSeq="5"))
+    assert [request.to.tag for request in wire.requests()] == ["one", "two"]
+    wire.happened()
+    wire.receive(respond(invite, 200, tag="one"))
+    media, up = wire.happened()
+    assert media.media.port == 31000
+    assert isinstance(up, Answered)
+
+
 # -- cancelling -----------------------------------------------------------------------------------------------------------------
 
 

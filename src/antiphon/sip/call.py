@@ -103,6 +103,8 @@ class Call:
         vias: hosts that the peer's last request went through, the peer last.
         peers: addresses that may send requests within the dialog.
         dialog: the confirmed dialog; before that, the latest early one.
+        early_answers: the descriptions of callees that have not answered the call yet, by their tags.
+        media_of: the tag of the one that the media is agreed on with.
         acks: our ACKs by the peer's tag, for when a 2xx comes again.
         reported: the media last reported.
     """
@@ -130,6 +132,8 @@ class Call:
     acks: dict[str, tuple[Hop, bytes]] = field(default_factory=dict)
     seen_rseq: dict[str, int] = field(default_factory=dict)
     media_agreed: bool = False
+    early_answers: dict[str, SessionDescription] = field(default_factory=dict)
+    media_of: str = ""
     # the peer's INVITE
     server: ServerTransaction | None = None
     offer: SessionDescription | None = None

@@ -176,6 +176,9 @@ class MediaSession:
         if not session.media or self._last is None:
             raise MediaNotAcceptable("the answer has no media")
         index = self._audio_index(self._last.media)
+        if self.negotiated is not None and _takes_audio_away(session):
+            self.negotiated = self._paused(session, self.negotiated)
+            return self.negotiated
         if index >= len(session.media) or not session.media[index].port:
             raise MediaNotAcceptable("the answer refuses audio")
         offered, answered = self._last.media[index], session.media[index]
@@ -202,6 +205,10 @@ class MediaSession:
             MediaNotAcceptable: 488 is the answer; the old agreement holds.
         """
         chosen = self._choose_audio(session)
+        if chosen is None and self.negotiated is not None and _takes_audio_away(session):
+            self._lines = tuple(map(_refused, session.media))
+            self.negotiated = self._paused(session, self.negotiated)
+            return self._describe(list(self._lines)), self.negotiated
         if chosen is None:
             raise MediaNotAcceptable(self._why_not(session))
         index, codec_map, crypto = chosen
@@ -214,10 +221,6 @@ class MediaSession:
         body = self._describe(list(self._lines))
         self.negotiated = self._agree(session, media, codec_map, line, crypto)
         return body, self.negotiated
-
-    def can_answer(self, session: SessionDescription) -> bool:
-        """Whether `answer` would find something in common."""
-        return self._choose_audio(session) is not None
 
     # -- choosing ----------------------------------------------------------------------------------------------------------
 
@@ -357,8 +360,6 @@ class MediaSession:
         event = self._event_type(media, codec.clock_rate)
         event_clock = event.clock_rate if event else 8000
         receive_type = number_in(ours, codec)
-        if session.origin != self._peer_origin:
-            self._round, self._peer_origin = self._round + 1, session.origin
         return NegotiatedMedia(
             address=session.address_of(media),
             port=media.port,
@@ -381,8 +382,24 @@ class MediaSession:
             parameters=media.format_parameters(codec.payload_type),
             also_received=also_received(media, ours, receive_type),
             rtcp_mux=ours.has("rtcp-mux") and media.has("rtcp-mux"),
-            round=self._round,
+            round=self._new_round(session),
         )
+
+    def _paused(self, session: SessionDescription, negotiated: NegotiatedMedia) -> NegotiatedMedia:
+        """The peer took its audio away for now, a hold as well; a later offer brings it back (RFC 3264 section 8.2)."""
+        return replace(
+            negotiated,
+            direction=Direction.INACTIVE,
+            on_hold=True,
+            port=0,
+            rtcp_port=0,
+            round=self._new_round(session),
+        )
+
+    def _new_round(self, session: SessionDescription) -> int:
+        if session.origin != self._peer_origin:
+            self._round, self._peer_origin = self._round + 1, session.origin
+        return self._round
 
     def _answered_crypto(self, offered: MediaDescription, answered: MediaDescription) -> Crypto | None:
         """The key that answers ours.
@@ -442,6 +459,12 @@ def _may_share_port(media: MediaDescription) -> bool:
     return media.has("rtcp-mux") and not any(
         64 <= payload.payload_type <= 95 for payload in media.payload_types
     )
+
+
+def _takes_audio_away(session: SessionDescription) -> bool:
+    """Whether there is audio, all of it with port 0, and nothing in its place."""
+    audio = any(media.kind == "audio" for media in session.media)
+    return audio and not any(media.port for media in session.media)
 
 
 def _refused(media: MediaDescription) -> MediaDescription:

@@ -236,7 +236,8 @@ def _take_session(stack: Stack, call: Call, response: Response) -> bytes:
             return b""
         if not call.request.delayed_offer:
             report_media(stack, call, call.media.take_answer(session))
-            call.media_agreed = True
+            call.media_agreed, call.media_of = True, response.to.tag
+            call.early_answers[response.to.tag] = session
             return b""
         if not _is_reliable(response):
             return b""
@@ -296,6 +297,8 @@ def _settle_media(stack: Stack, call: Call, response: Response) -> tuple[bytes, 
         return b"", ""
     try:
         session = read_session(response)
+        if session is None and call.media_of != response.to.tag:
+            session = call.early_answers.get(response.to.tag)  # Another fork was heard last.
         if session is None:
             return b"", "" if call.media_agreed else "the answer to the call has no session description"
         if request.delayed_offer:
