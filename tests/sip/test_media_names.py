@@ -10,81 +10,46 @@ from typing import Any
 import pytest
 
 from antiphon.sip.admission import Admission
-from antiphon.sip.events import EndCause, Ended, IncomingCall, MediaChanged, SipEvent
-from antiphon.sip.message import Message, Response, parse_message
+from antiphon.sip.events import Ended, IncomingCall, MediaChanged, SipEvent
 from antiphon.sip.offer_answer import LocalMedia
 from antiphon.sip.transport import Listener, SipEndpoint
 from antiphon.sip.transport import media_names as media_names_module
 from antiphon.sip.transport import resolver as resolver_module
-from support.sip_wire import Caller, Wire, sdp
+from support.raw_peer import HOST, RawPeer, raw_peer
+from support.sip_wire import sdp
 
-HOST = "127.0.0.1"
 MEDIA = LocalMedia(HOST, 20000)
 
 
-class Peer(asyncio.DatagramProtocol):
-    """A caller with a socket, and an endpoint that answers it."""
+class Answering:
+    """An endpoint that answers calls, and what it reported."""
 
     def __init__(self) -> None:
         self.endpoint: SipEndpoint
+        self.answers = True
         self.events: list[SipEvent] = []
-        self.received: list[Message] = []
-        self.caller = Caller(Wire())
-        self._socket: asyncio.DatagramTransport
-        self._news = asyncio.Event()
-
-    def connection_made(self, transport: Any) -> None:
-        self._socket = transport
-        port = transport.get_extra_info("sockname")[1]
-        self.caller.headers["Contact"] = f"<sip:peer@{HOST}:{port}>"
-
-    def datagram_received(self, data: bytes, addr: Any) -> None:
-        self.received.append(parse_message(data))
-        self._news.set()
 
     def happened(self, event: SipEvent) -> None:
         self.events.append(event)
-        if isinstance(event, IncomingCall):
+        if isinstance(event, IncomingCall) and self.answers:
             self.endpoint.answer(event.call, MEDIA)
-        self._news.set()
-
-    def send(self, method: str, body: bytes = b"", **options: Any) -> None:
-        message = self.caller.request(method, body, **options)
-        self._socket.sendto(message.to_bytes(), self.endpoint.addresses["UDP"])
-
-    async def until(self, found: Any) -> Any:
-        async with asyncio.timeout(5.0):
-            while True:
-                for one in [*self.events, *self.received]:
-                    if found(one):
-                        return one
-                self._news.clear()
-                await self._news.wait()
-
-    async def status(self, cseq: str) -> int:
-        """The final response to the request of that CSeq."""
-        found = await self.until(
-            lambda one: isinstance(one, Response) and one.status >= 200 and str(one.cseq) == cseq
-        )
-        self.caller.learn_tag(found)
-        return int(found.status)
 
     def media(self) -> list[tuple[str, bool]]:
         return [(e.media.address, e.media.on_hold) for e in self.events if isinstance(e, MediaChanged)]
 
 
 @contextlib.asynccontextmanager
-async def peer() -> AsyncIterator[Peer]:
-    loop = asyncio.get_running_loop()
-    transport, made = await loop.create_datagram_endpoint(Peer, local_addr=(HOST, 0))
+async def called() -> AsyncIterator[tuple[Answering, RawPeer]]:
+    """An endpoint, and a peer that calls it."""
+    made = Answering()
     made.endpoint = await SipEndpoint.start(
         [Listener("UDP", HOST, 0)], made.happened, admission=Admission(everyone=True)
     )
     try:
-        yield made
+        async with raw_peer(made.endpoint.addresses["UDP"]) as peer:
+            yield made, peer
     finally:
         await made.endpoint.aclose(drain=0.0)
-        transport.close()
 
 
 @pytest.fixture
@@ -116,14 +81,10 @@ def test_media_goes_to_the_address_of_the_name(names: dict[str, list[str]], run_
     names["other.example"] = ["127.0.0.8"]
 
     async def main() -> None:
-        async with peer() as far:
-            far.send("INVITE", at("media.example"))
-            assert await far.status("1 INVITE") == 200
-            far.send("ACK", cseq=1)
-            far.send("INVITE", at(HOST, extra="c=IN IP4 other.example\r\n", version=2))
-            assert await far.status("2 INVITE") == 200
-            far.send("ACK", cseq=2)
-            assert far.media() == [("127.0.0.7", False), ("127.0.0.8", False)]
+        async with called() as (ours, far):
+            await far.call(at("media.example"))
+            await far.call(at(HOST, extra="c=IN IP4 other.example\r\n", version=2))
+            assert ours.media() == [("127.0.0.7", False), ("127.0.0.8", False)]
 
     run_clean(main())
 
@@ -133,17 +94,11 @@ def test_hold_by_the_address_of_nowhere_looks_nothing_up(names: dict[str, list[s
     names["media.example"] = ["127.0.0.7"]
 
     async def main() -> None:
-        async with peer() as far:
-            far.send("INVITE", at("media.example"))
-            assert await far.status("1 INVITE") == 200
-            far.send("ACK", cseq=1)
-            far.send("INVITE", at("gone.example", extra="c=IN IP4 0.0.0.0\r\n", version=2))
-            assert await far.status("2 INVITE") == 200
-            far.send("ACK", cseq=2)
-            far.send("INVITE", at("media.example", version=3))
-            assert await far.status("3 INVITE") == 200
-            far.send("ACK", cseq=3)
-            assert [hold for _, hold in far.media()] == [False, True, False]
+        async with called() as (ours, far):
+            await far.call(at("media.example"))
+            await far.call(at("gone.example", extra="c=IN IP4 0.0.0.0\r\n", version=2))
+            await far.call(at("media.example", version=3))
+            assert [hold for _, hold in ours.media()] == [False, True, False]
 
     run_clean(main())
 
@@ -156,10 +111,10 @@ def test_a_name_that_leads_nowhere_is_refused_with_the_reason(
     names["six.example"] = ["2001:db8::7"]
 
     async def main() -> None:
-        async with peer() as far:
+        async with called() as (_, far):
             far.send("INVITE", at(name))
-            assert await far.status("1 INVITE") == 488
-            refusal = far.received[-1]
+            refusal = await far.response()
+            assert refusal.status == 488
             assert f"wants media at {name}" in (refusal.headers.get("Warning") or "")
 
     run_clean(main())
@@ -172,17 +127,16 @@ def test_what_follows_of_the_call_waits_and_other_calls_do_not(
     names["slow.example"] = ["127.0.0.7"]
 
     async def main() -> None:
-        async with peer() as far:
-            far.endpoint.answer = lambda *_, **__: None  # type: ignore[method-assign]
+        async with called() as (ours, far):
+            ours.answers = False
             far.send("INVITE", at("slow.example"), branch="z9hG4bKone")
             far.send("INVITE", at("slow.example"), cseq=1, branch="z9hG4bKone")  # again, as nobody answers
             far.send("CANCEL", cseq=1, branch="z9hG4bKone")
             far.send("OPTIONS", Call_ID="another")
-            assert await far.status("2 OPTIONS") == 200
-            assert far.events == []
-            assert await far.status("1 INVITE") == 487
-            ended = await far.until(lambda one: isinstance(one, Ended))
-            assert ended.cause is EndCause.CANCELLED
-            assert sum(isinstance(event, IncomingCall) for event in far.events) == 1
+            assert str((await far.response()).cseq) == "2 OPTIONS"
+            assert ours.events == []
+            found = [await far.response() for _ in range(2)]
+            assert {str(one.cseq): one.status for one in found} == {"1 CANCEL": 200, "1 INVITE": 487}
+            assert [type(event) for event in ours.events] == [IncomingCall, Ended]
 
     run_clean(main())
