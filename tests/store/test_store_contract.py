@@ -21,7 +21,7 @@ from antiphon.store import (
     Prefix,
     Range,
 )
-from antiphon.store.store import DAY, DELETED_KEPT
+from antiphon.store.upkeep import DAY, DELETED_KEPT
 
 CONTENT = {
     "name": "bank ☎",

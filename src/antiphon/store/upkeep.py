@@ -1,0 +1,69 @@
+"""What is too old goes, and secrets come under the newest key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from . import cursor as cursors
+from .changes import Changes
+from .core import StoreCore
+from .filters import Range, Where
+from .secrets import SecretFields
+
+DAY = 86400.0
+
+# Deleted documents are kept this long, so that what refers to them can still be understood.
+DELETED_KEPT = 30 * DAY
+
+_SWEEP_BATCH = 500
+
+
+class StoreUpkeep(StoreCore):
+    """The part of `Store` that keeps it in order."""
+
+    async def sweep(self, now: float | None = None, *, skip: Iterable[str] = ()) -> dict[str, int]:
+        """Remove what is too old: expired, deleted long ago, or past the collection's retention. Returns how many of each.
+
+        Work that is not complete and documents with events in their outbox stay. Collections in `skip` stay as they are.
+        """
+        now = self._now() if now is None else now
+        removed: dict[str, int] = {}
+        skipped = {self._collection(name).name for name in skip}
+        for name, kind in self._collections.items():
+            if name in skipped:
+                continue
+            keep: Where = {"outbox_due": None, **({"claimable_at": None} if kind.leased else {})}
+            old: list[Where] = [
+                {"expires_at": Range(lte=now), **keep},
+                {"deleted_at": Range(lte=now - DELETED_KEPT), **keep},
+            ]
+            if (age := self.retention.get(name)) is not None:
+                old.append({"created_at": Range(lte=now - age), **keep})
+            count = 0
+            for where in old:
+                while batch := await self.backend.remove(kind, where, limit=_SWEEP_BATCH):
+                    count += batch
+            if count:
+                removed[name] = count
+        return removed
+
+    async def reencrypt(self) -> int:
+        """Encrypt all secrets with the newest key, after a new one was put first. Returns the number of documents changed."""
+        changed = 0
+        for kind in self._collections.values():
+            if not kind.secret:
+                continue
+            fields = SecretFields(kind, self._keyring)
+            after = None
+            while found := await self.backend.select(kind, {}, limit=200, after=after):
+                for document in found:
+                    if outdated := fields.outdated(document):
+                        sealed = fields.sealed_changes(document["id"], Changes(set=outdated))
+                        where = {"id": document["id"], "version": document["version"]}
+                        # One that changed in the meantime has its other secrets renewed by the next run.
+                        done = await self.backend.modify(
+                            kind, where, sealed.plus(Changes(increment={"version": 1}))
+                        )
+                        changed += done is not None
+                after = cursors.Place(found[-1]["created_at"], found[-1]["id"])
+        return changed
