@@ -7,7 +7,7 @@ from typing import Any
 
 from . import cursor as cursors
 from .changes import Changes
-from .core import StoreCore, check_times, check_unique
+from .checked_documents import CheckedDocuments, check_times, check_unique
 from .cursor import Page
 from .documents import UNIQUE, Collection, Document, check_fields, check_text, new_id
 from .errors import AlreadyExists, Conflict, NotFound
@@ -18,7 +18,7 @@ from .secrets import SecretFields
 MOST_ITEMS_IN_A_PAGE = 500
 
 
-class DocumentAccess(StoreCore):
+class DocumentAccess(CheckedDocuments):
     """The part of `Store` that deals with one document, or a list of them."""
 
     async def create(

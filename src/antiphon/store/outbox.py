@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 
 from .changes import Changes
-from .core import StoreCore
+from .checked_documents import CheckedDocuments
 from .documents import Document
 from .errors import NotFound, StoreUnavailable
 from .filters import Range
@@ -14,7 +14,7 @@ from .filters import Range
 _RACES = 50
 
 
-class Outbox(StoreCore):
+class Outbox(CheckedDocuments):
     """The part of `Store` that hands out events."""
 
     async def pending(self, collection: str) -> int:

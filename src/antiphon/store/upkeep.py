@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from . import cursor as cursors
 from .changes import Changes
-from .core import StoreCore
+from .checked_documents import CheckedDocuments
 from .filters import Range, Where
 from .secrets import SecretFields
 
@@ -18,7 +18,7 @@ DELETED_KEPT = 30 * DAY
 _SWEEP_BATCH = 500
 
 
-class StoreUpkeep(StoreCore):
+class StoreUpkeep(CheckedDocuments):
     """The part of `Store` that keeps it in order."""
 
     async def sweep(self, now: float | None = None, *, skip: Iterable[str] = ()) -> dict[str, int]:

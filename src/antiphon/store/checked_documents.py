@@ -15,7 +15,7 @@ from .filters import Where, check_where
 from .secrets import Keyring, SecretFields
 
 
-class StoreCore:
+class CheckedDocuments:
     """See `Store`, which says what the arguments are."""
 
     def __init__(
