@@ -39,6 +39,18 @@ DIALOGUES: dict[str, list[tuple[str, str]]] = {
         ("my mum", "one hundred twenty-five dollars and fifty cents | your mum"),
         ("that's right", "your mum | one thousand one hundred twenty-five dollars and twenty-five cents"),
     ],
+    "what the bank has no tool for": [
+        ("what's my account number?", "person | ? | !balance"),
+        ("yes", "call you back"),
+    ],
+    "the rent goes to the landlord": [
+        ("settle my rent, it's eight hundred and fifty", "eight hundred fifty dollars | landlord"),
+    ],
+    "asked to be quiet": [
+        ("send fifty dollars to Bob", "fifty"),
+        ("okay stop", "not sent ? nothing"),
+        ("be quiet please", "!understand | !sorry"),
+    ],
     "a please that comes late": [
         ("what's my balance", "checking | savings"),
         ("please", "checking | savings | !sorry"),

@@ -29,7 +29,7 @@ _NOT_YES = re.compile(
 )
 _CANCEL = re.compile(
     r"\b(?:never ?mind|forget (?:it|about it|that|the whole)|cancel(?: it| that| this| the \w+)?|leave it|drop it|scrap (?:it|that)|"
-    r"call it off|changed my mind|change my mind|stop (?:it|that|this)|^stop$|do not bother|skip it|abort|let us not|not any ?more|"
+    r"call it off|changed my mind|change my mind|stop (?:it|that|this)|do not bother|skip it|abort|^(?:(?:ok|no|oh|hey|please|just|well|all right|wait) )*(?:stop|enough|that is enough|be quiet|quiet|shut up)(?: (?:please|now|talking|speaking|there))*$|let us not|not any ?more|"
     r"do not (?:want|need) (?:to|it|that|this|anything)|(?:would|d) rather not)\b"
 )
 _HOLD = re.compile(

@@ -25,8 +25,9 @@ _ORDINALS = {
     "fifteenth": 15, "sixteenth": 16, "seventeenth": 17, "eighteenth": 18, "nineteenth": 19,
     "twentieth": 20, "thirtieth": 30,
 }  # fmt: skip
-# What a recogniser writes for a digit; believed only right before a scale word.
+# What a recogniser writes for a digit; believed only right before a scale word, or between tens and a currency.
 _HOMOPHONES = {"to": 2, "too": 2, "for": 4, "fore": 4, "won": 1, "ate": 8, "tree": 3, "sicks": 6}
+_CURRENCY = word_set("dollar dollars buck bucks pound pounds quid euro euros cent cents")
 _NOT_A_NUMBER_BEFORE_ONE = word_set(
     "that this which the other another first second third last debit credit no any every some each"
 )
@@ -62,6 +63,8 @@ def read_number(words: Sequence[str], at: int) -> tuple[Decimal, int] | None:
         elif (part := _read_part(words, after, room)) is not None:
             group, after = group + part[0], part[1]
             room = _room_after(words[after - 1], part[0])
+        elif room == 10 and word in _HOMOPHONES and after + 1 < len(words) and words[after + 1] in _CURRENCY:
+            group, after, room = group + _HOMOPHONES[word], after + 1, Decimal(0)
         elif (fraction := _read_fraction(words, after)) is not None:
             group, after = group + fraction[0], fraction[1]
             room = Decimal(0)
