@@ -32,6 +32,7 @@ from antiphon.plugins.turn_detector.text import (
     UNKNOWN,
     USER_LAST,
     Pieces,
+    number_near_end,
     words,
 )
 
@@ -125,9 +126,42 @@ def test_the_context_is_the_last_three_turns_by_who_said_them() -> None:
     assert kinds[1:] == [AGENT_EARLIER, USER_LAST, AGENT_LAST, AGENT_LAST]
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("it's 42", True),
+        ("my number is five five five", True),
+        ("a table for two", False),
+        ("that one or no one", False),
+        ("1830 fourth street please and then on to town", False),
+        ("in 1830 fourth street please and then", True),
+        ("", False),
+    ],
+)
+def test_a_number_near_the_end_may_go_on(text: str, expected: bool) -> None:
+    assert number_near_end(text) is expected
+
+
 def test_a_vocabulary_without_the_special_pieces_is_refused() -> None:
     with pytest.raises(ValueError, match=r"\[pad\]"):
         Pieces(["a", "b", "c", "d"])
+
+
+# -- caution -----------------------------------------------------------------------------------------------------------
+
+
+def test_caution_divides_the_odds() -> None:
+    found = network.cautious(np.array([0.5, 0.5, 0.8, 0.0, 1.0], dtype=np.float32), [1, 4, 4, 4, 4])
+    assert found == pytest.approx([0.5, 0.2, 0.5, 0.0, 1.0])
+
+
+def test_a_model_file_says_how_careful_to_be_with_numbers(tmp_path: Path) -> None:
+    # An ONNX file is a protocol buffer: one more entry of `metadata_props` (field 14) may follow at its end.
+    entry = b"\x72\x0c\x0a\x07caution\x12\x018"
+    (tmp_path / "careful.onnx").write_bytes(UNTRAINED.read_bytes() + entry)
+    questions = [Question((), "i to 7"), Question((), "i to")]
+    plain, careful = network.load(UNTRAINED)(questions), network.load(tmp_path / "careful.onnx")(questions)
+    assert careful == pytest.approx([plain[0] / (plain[0] + (1 - plain[0]) * 8), plain[1]])
 
 
 # -- batches -----------------------------------------------------------------------------------------------------------

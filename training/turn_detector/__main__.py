@@ -18,7 +18,7 @@ from bench.turn_detector.cases import Case, load
 
 from . import cuts, pretrained, vocabulary
 from .batches import Examples
-from .export import calibration, describe, export, questions
+from .export import calibration, caution, describe, export, questions
 from .learning import Learning, Plan, torch_scores
 from .network import Shape, TurnNetwork
 from .split import split
@@ -86,8 +86,11 @@ def _finish(network: TurnNetwork, known: list[str], cases: list[Case], out: Path
     scores = torch_scores(network, pieces, cases)
     scaling = calibration(scores, np.array([case.label for case in cases]))
     examples = questions(pieces, cases[:: max(1, len(cases) // _EXAMPLES)])
-    export(network, scaling, examples, out / "dialogue.onnx", describe(known))
-    print(f"slope {scaling[0]:.3f}, offset {scaling[1]:.3f}; the model is {out / 'dialogue.onnx'}")
+    careful = caution(scores * scaling[0] + scaling[1], cases)
+    export(network, scaling, examples, out / "dialogue.onnx", describe(known, careful))
+    print(
+        f"caution {careful}, slope {scaling[0]:.3f}, offset {scaling[1]:.3f}; the model is {out / 'dialogue.onnx'}"
+    )
 
 
 def _options() -> argparse.Namespace:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...models.errors import ConfigurationError
-from .text import NOTHING, PAD, Pieces
+from .text import NOTHING, PAD, Pieces, number_near_end
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -50,9 +50,15 @@ class Network:
     """
 
     def __init__(
-        self, session: onnxruntime.InferenceSession, vocabulary: Sequence[str], languages: Sequence[str]
+        self,
+        session: onnxruntime.InferenceSession,
+        vocabulary: Sequence[str],
+        languages: Sequence[str],
+        caution: float = 1.0,
     ) -> None:
+        """Take a session of the model, and how many times smaller the odds become where a turn ends in a number."""
         self.languages = frozenset(languages)
+        self._caution = caution
         self._session = session
         self._pieces = Pieces(vocabulary)
 
@@ -69,7 +75,18 @@ class Network:
                 "last": np.array([len(turn) - 1 for turn in turns], dtype=np.int64),
             },
         )
-        return answers[0]
+        caution = [self._caution if number_near_end(question.text) else 1.0 for question in questions]
+        return cautious(answers[0], caution)
+
+
+def cautious(probabilities: NDArray[np.float32], caution: Sequence[float]) -> NDArray[np.float32]:
+    """The probabilities with their odds divided by these numbers, both of shape (B,).
+
+    Numbers come in groups, and whoever is cut off in one has to say it again: so more is asked of a turn that ends in one.
+    """
+    divisor = np.asarray(caution, dtype=np.float32)
+    careful = probabilities / (probabilities + (1 - probabilities) * divisor)
+    return careful.astype(np.float32, copy=False)
 
 
 def _padded(rows: Sequence[Sequence[int]], filling: int) -> NDArray[np.int64]:
@@ -138,6 +155,11 @@ def _open(path: Path) -> Network:
             f"{path} is not the model of a turn detector; training/turn_detector makes one."
         )
     try:
-        return Network(session, about["vocabulary"].split("\n"), about["languages"].split(","))
+        return Network(
+            session,
+            about["vocabulary"].split("\n"),
+            about["languages"].split(","),
+            float(about.get("caution", 1)),
+        )
     except ValueError as error:
         raise ConfigurationError(f"{path} cannot be used: {error}") from error

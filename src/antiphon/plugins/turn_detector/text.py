@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import pairwise
 
 PAD, UNKNOWN, TURN, CONTEXT = 0, 1, 2, 3  # ids of the pieces that stand for no text
 SPECIAL = ("[pad]", "[unknown]", "[turn]", "[context]")
@@ -18,6 +19,12 @@ LAST_TURN_WORDS, EARLIER_TURN_WORDS = 20, 6
 NOTHING, AGENT_LAST, USER_LAST, AGENT_EARLIER, USER_EARLIER = range(5)
 KINDS = 5
 
+# A number may go on; one word alone ("that one", "no one") is none.
+_NUMBERS = """zero oh one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
+    sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand double triple"""
+_NUMBER_WORDS = frozenset(_NUMBERS.split())
+_NEAR_END = 6  # words
+
 _BREAKS = re.compile(r"[\s/]+|(?<=\d)[-,.:](?=\d)|-")
 _NO_LETTER = re.compile(r"[^\w']")
 
@@ -25,6 +32,14 @@ _NO_LETTER = re.compile(r"[^\w']")
 def words(text: str) -> list[str]:
     """Lower-case words without punctuation but apostrophes; "5:30-6" is three words."""
     return [word for part in _BREAKS.split(text) if (word := _NO_LETTER.sub("", part.lower()))]
+
+
+def number_near_end(text: str) -> bool:
+    """Whether one of the last six words holds a figure, or two of them running are numbers in words."""
+    last = words(text)[-_NEAR_END:]
+    if any(letter.isdigit() for word in last for letter in word):
+        return True
+    return any(first in _NUMBER_WORDS and second in _NUMBER_WORDS for first, second in pairwise(last))
 
 
 class Pieces:
