@@ -27,8 +27,8 @@ from antiphon.rooms.local import LocalRooms
 from antiphon.rtp.codecs import PCMU
 from antiphon.rtp.media_process import MediaCall, MediaProcess
 from antiphon.rtp.port_pool import PortPool
+from antiphon.rtp.settings import StreamSettings
 from antiphon.rtp.srtp import SrtpKey
-from antiphon.rtp.stream import StreamSettings
 from antiphon.telephony import IncomingCall, LegEnded
 from antiphon.telephony.sip_service import SipOptions, SipService
 

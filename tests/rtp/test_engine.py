@@ -22,7 +22,8 @@ from antiphon.rtp.high_pass import high_pass, new_state
 from antiphon.rtp.media_process import MediaFailed, MediaProcess
 from antiphon.rtp.packet import RtpPacket, is_rtcp, serialize_rtp
 from antiphon.rtp.port_pool import PortPool, PortsExhausted
-from antiphon.rtp.stream import RtpStream, StreamSettings
+from antiphon.rtp.settings import StreamSettings
+from antiphon.rtp.stream import RtpStream
 
 HOST = "127.0.0.1"
 

@@ -13,8 +13,9 @@ import pytest
 from antiphon.rtp.codecs import CODECS, G722, OPUS, PCMA, PCMU, CodecInfo
 from antiphon.rtp.packet import RtpPacket, parse_rtp, serialize_rtp
 from antiphon.rtp.packetizer import packet_octets
+from antiphon.rtp.settings import StreamSettings
 from antiphon.rtp.srtp import SUITES, SrtpContext, SrtpKey
-from antiphon.rtp.stream import RtpStream, StreamSettings
+from antiphon.rtp.stream import RtpStream
 
 FRAME = 0.02
 FAR, OTHER = ("192.0.2.1", 4000), ("192.0.2.9", 4000)

@@ -18,8 +18,9 @@ import numpy as np
 from antiphon.rtp.codecs import codec_named, create_coder
 from antiphon.rtp.dtmf import DtmfReceiver
 from antiphon.rtp.packet import MalformedPacket, RtpPacket, Unwrapper, is_rtcp, parse_rtp
+from antiphon.rtp.settings import StreamSettings
 from antiphon.rtp.srtp import SrtpContext, SrtpKey
-from antiphon.rtp.stream import RtpStream, StreamSettings
+from antiphon.rtp.stream import RtpStream
 from antiphon.sip import events as sip
 from antiphon.sip.admission import Admission
 from antiphon.sip.call import CallRequest

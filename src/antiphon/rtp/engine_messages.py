@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .stream import StreamSettings
+from .settings import StreamSettings
 
 _HEADER = struct.Struct("!IB")
 _FRAME = struct.Struct("!IH")

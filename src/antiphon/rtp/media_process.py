@@ -34,7 +34,7 @@ from .engine_messages import (
     pack_audio,
 )
 from .port_pool import PortPool
-from .stream import StreamSettings
+from .settings import StreamSettings
 
 logger = logging.getLogger(__name__)
 

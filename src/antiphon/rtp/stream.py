@@ -13,7 +13,7 @@ import ipaddress
 import math
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,22 +21,20 @@ from ..audio import Resampler
 from ..audio.frame import Int16Array
 from .codecs import FRAME_SECONDS, CodecInfo, create_coder
 from .concealment import Concealment
-from .dtmf import DtmfReceiver, DtmfSender, serialize_event
+from .dtmf import DtmfReceiver
 from .jitter_buffer import Gap, GapKind, JitterBuffer
-from .packet import Continuity, MalformedPacket, RtpPacket, SequenceGuard, is_rtcp, parse_rtp, serialize_rtp
-from .packetizer import FRAME_MS, Packetizer, packet_octets
+from .packet import Continuity, MalformedPacket, RtpPacket, SequenceGuard, is_rtcp, parse_rtp
 from .rtcp import (
     INTERVAL,
     ReceptionStatistics,
-    SentCount,
     estimated_mos,
     parse_rtcp,
     round_trip,
     serialize_report,
 )
-from .srtp import SrtpContext, SrtpKey
-
-Address = tuple[str, int]
+from .sender import Sender
+from .settings import Address, StreamSettings
+from .srtp import SrtpContext
 
 COMFORT_NOISE = 13
 _QUIET = 200  # of 32767: below, a skipped packet is not heard
@@ -44,46 +42,6 @@ _SAME_SSRC_TO_LATCH = 2
 _OFFER_SECONDS = 5.0  # from the first packet after a new offer on
 _QUIET_AFTER_OFFER = 0.2  # seconds without a packet, after which another source may take over then
 _QUIET_WITHOUT_OFFER = 3.0
-
-
-@dataclass(frozen=True, slots=True)
-class StreamSettings:
-    """What offer and answer agreed on.
-
-    Attributes:
-        codec: what is sent, and expected.
-        payload_type: of the codec in packets that we send.
-        receive: payload types that may come, with their codecs.
-        dtmf_send: payload type of the keys that we send; None: the far end takes none.
-        dtmf_receive: payload types of keys that may come.
-        dtmf_clock: ticks a second of telephone events.
-        remote: where to send; None: nowhere now, not even reports (RFC 3264 section 8.4).
-        remote_rtcp: where reports go; None: one port above.
-        packet_ms: how long packets of ours are to be; see `packetizer.py` on what can be.
-        rtcp_mux: reports share the port of the audio, both ways (RFC 5761).
-        sending: we may send (not on hold by either side).
-        receiving: the far end may send.
-        send_key, receive_key: with SRTP.
-        media_networks: from where media may come beside `remote`; empty: from anywhere, once.
-        round: of offer and answer; another number is another one.
-    """
-
-    codec: CodecInfo
-    payload_type: int
-    receive: dict[int, CodecInfo]
-    dtmf_send: int | None = None
-    dtmf_receive: frozenset[int] = frozenset()
-    dtmf_clock: int = 8000
-    remote: Address | None = None
-    remote_rtcp: Address | None = None
-    packet_ms: int = FRAME_MS
-    rtcp_mux: bool = False
-    sending: bool = True
-    receiving: bool = True
-    send_key: SrtpKey | None = None
-    receive_key: SrtpKey | None = None
-    media_networks: Sequence[str] = ()
-    round: int = 0
 
 
 @dataclass(slots=True)
@@ -103,16 +61,6 @@ class Refusals:
     payload_type: int = 0
 
 
-@dataclass(slots=True)
-class _Sending:
-    ssrc: int = field(default_factory=lambda: secrets.randbits(32))
-    sequence: int = field(default_factory=lambda: secrets.randbits(15))
-    timestamp: int = field(default_factory=lambda: secrets.randbits(31))
-    marker: bool = True
-    key_timestamp: int = 0
-    count: SentCount = field(default_factory=SentCount)
-
-
 class RtpStream:
     """One call. Times are seconds on the clock of `now`, except where they are called wall time."""
 
@@ -126,7 +74,7 @@ class RtpStream:
         self.last_received: float | None = None
         self.received = 0
         self._cname = cname
-        self._sending = _Sending()
+        self._sending = Sender(settings)
         self._keys = DtmfReceiver()
         self._guard = SequenceGuard()
         self._next_report = 0.0
@@ -140,48 +88,34 @@ class RtpStream:
         self._quiet = False
         self.settings = settings
         self._use_codec()
-        self._use_send_key()
         self._use_receive_key()
         self._use_networks()
 
     def configure(self, settings: StreamSettings) -> None:
         """Take what a new offer and answer agreed on; our SSRC and numbers go on."""
         before, self.settings = self.settings, settings
+        self._sending.configure(settings)
         if settings.remote not in (None, self._remote):
             self._remote, self._latched, self._candidate = settings.remote, None, None
         if before.round != settings.round:
             # On hold nobody moves: silence is what is expected then, and no sign of a lost address.
             self._may_move_until = math.inf if settings.sending and settings.receiving else 0.0
-        if before.codec != settings.codec or before.dtmf_clock != settings.dtmf_clock:
+        if before.codec != settings.codec:
             self._use_codec()
-        if before.packet_ms != settings.packet_ms:
-            self._use_packet_length()
-        # Each by itself: a context counts the turns of the sequence numbers (RFC 3711 section 3.3.1), and the far end goes on counting.
-        if before.send_key != settings.send_key:
-            self._use_send_key()
+        # Only then: a context counts the turns of the sequence numbers (RFC 3711 section 3.3.1), and the far end goes on counting.
         if before.receive_key != settings.receive_key:
             self._use_receive_key()
         self._use_networks()
 
     def _use_codec(self) -> None:
-        codec, clock = self.settings.codec, self.settings.dtmf_clock
+        codec = self.settings.codec
         self._coder = create_coder(codec)
         self._decoders = {codec.name: self._coder}
         self._resamplers: dict[tuple[int, int], Resampler] = {}
         self._jitter = JitterBuffer(codec.clock_rate)
         self._statistics = ReceptionStatistics(codec.clock_rate)
         self._concealment = Concealment(codec.sample_rate)
-        self._dtmf = DtmfSender(clock, interval=round(FRAME_SECONDS * clock))
         self._spare: Int16Array = np.zeros(0, dtype=np.int16)
-        self._use_packet_length()
-
-    def _use_packet_length(self) -> None:
-        octets = packet_octets(self.settings.codec, self.settings.packet_ms)
-        self._packetizer = None if octets is None else Packetizer(octets)
-
-    def _use_send_key(self) -> None:
-        key = self.settings.send_key
-        self._protect = SrtpContext(key, inbound=False) if key else None
 
     def _use_receive_key(self) -> None:
         key = self.settings.receive_key
@@ -400,62 +334,19 @@ class RtpStream:
 
     def press(self, keys: str) -> None:
         """Send keys. Raises ValueError for what is no key or when the far end takes none."""
-        if self.settings.dtmf_send is None:
-            raise ValueError("the far end takes no keys in RTP")
-        self._dtmf.press(keys)
+        self._sending.press(keys)
 
     @property
     def pressing(self) -> bool:
-        return self._dtmf.active
+        return self._sending.pressing
 
     def encode(self, frame: Int16Array) -> bytes:
         """The payload of a frame; where it is not made for many calls at once."""
         return self._coder.encode(frame)
 
     def packets(self, payload: bytes) -> Sequence[bytes]:
-        """The datagrams for this interval of 20 ms, none when nothing is sent; keys go before audio.
-
-        Call it once for each interval: it counts the time.
-        """
-        state, packetizer = self._sending, self._packetizer
-        timestamp = state.timestamp
-        ticks = round(FRAME_SECONDS * self.settings.codec.clock_rate)
-        state.timestamp = (timestamp + ticks) & 0xFFFFFFFF
-        key = self._key_packet(timestamp)
-        if key is not None or not payload or not self.settings.sending:
-            state.marker = state.marker or key is None
-            if packetizer is not None:
-                packetizer.clear()
-            return () if key is None else (key,)
-        if packetizer is None:
-            return (self._datagram(self.settings.payload_type, timestamp, payload),)
-        kind = self.settings.payload_type
-        return [self._datagram(kind, at, cut) for at, cut in packetizer.cut(payload, timestamp)]
-
-    def _key_packet(self, timestamp: int) -> bytes | None:
-        """The datagram of the key that is being pressed; None: none is."""
-        state, settings = self._sending, self.settings
-        if not settings.sending or not self._dtmf.active:
-            return None
-        event, first = self._dtmf.step()
-        if event is None or settings.dtmf_send is None:
-            return None
-        if first:
-            state.key_timestamp = timestamp
-        state.marker = first
-        return self._datagram(settings.dtmf_send, state.key_timestamp, serialize_event(event))
-
-    def _datagram(self, payload_type: int, timestamp: int, payload: bytes) -> bytes:
-        state = self._sending
-        datagram = serialize_rtp(
-            RtpPacket(payload_type, state.sequence, timestamp, state.ssrc, payload, state.marker)
-        )
-        state.marker = False
-        state.sequence = (state.sequence + 1) & 0xFFFF
-        state.count.packets += 1
-        state.count.octets += len(payload)
-        state.count.timestamp = timestamp
-        return datagram if self._protect is None else self._protect.protect(datagram)
+        """The datagrams for this interval of 20 ms, none when nothing is sent; call it once for each interval."""
+        return self._sending.packets(payload)
 
     def report(self, now: float, wall_time: float, *, goodbye: bool = False) -> bytes | None:
         """The RTCP packet that is due, or None."""
@@ -471,7 +362,7 @@ class RtpStream:
             wall_time=wall_time,
             goodbye=goodbye,
         )
-        return datagram if self._protect is None else self._protect.protect_rtcp(datagram)
+        return self._sending.protect_rtcp(datagram)
 
     def statistics(self) -> dict[str, float | int | str | None]:
         """For the call's record: counts, loss as a share, jitter and round trip in seconds, estimated MOS of both ways."""

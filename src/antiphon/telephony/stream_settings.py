@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..rtp.codecs import codec_named
+from ..rtp.settings import StreamSettings
 from ..rtp.srtp import SrtpKey
-from ..rtp.stream import StreamSettings
 from ..sip.offer_answer import NOWHERE, NegotiatedMedia
 
 
