@@ -385,7 +385,7 @@ def test_a_caller_who_gives_up_while_the_room_is_joined_is_no_error(
 
 
 def test_a_leg_that_does_not_let_go_holds_nothing_up(play: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("antiphon.calls.running_call.HANG_UP_PATIENCE", 0.1)
+    monkeypatch.setattr("antiphon.calls.call_ending.HANG_UP_PATIENCE", 0.1)
 
     async def scene(stage: Stage) -> None:
         leg, call = await stage.talking()

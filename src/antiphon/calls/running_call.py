@@ -20,11 +20,11 @@ from ..observability.log_context import log_fields
 from ..rooms.room_host import RoomHost
 from ..store import Document as Stored
 from ..store import StoreError
-from ..telephony import Dialler, DialRequest, IncomingCall, Leg, LegEvent, MeasuredLeg
-from ..voice import CloseReason
+from ..telephony import Dialler, DialRequest, IncomingCall, Leg, LegEvent
 from ..voice.task_scope import TaskScope
 from .call_actions import CallActions
 from .call_agent import CallAgent
+from .call_ending import RECORDER_TIMEOUT, CallEnding
 from .call_parts import CallOptions, DialFailure, HostClosing, Recorder, Recorders
 from .call_record import CallRecord
 from .call_requests import CallRequest, RequestType
@@ -33,16 +33,12 @@ from .lifecycle import CallState, step
 from .lifecycle_effects import (
     AllowSpeech,
     AnswerCall,
-    CancelInvite,
     CancelTimer,
-    CloseRoom,
     Commit,
     DeliverStartInstruction,
     Effect,
-    HangUp,
     SetTimer,
     StartRecording,
-    StopRecording,
 )
 from .lifecycle_events import (
     AgentReady,
@@ -58,14 +54,9 @@ from .lifecycle_events import (
     TimerFired,
 )
 from .room_leg import RoomLeg
-from .status import TERMINAL, CallStatus, EndReason
+from .status import TERMINAL, CallStatus
 
 logger = logging.getLogger(__name__)
-
-HANG_UP_PATIENCE = 2.0  # seconds that the rest of the end waits for the far end to take the hang-up
-RECORDER_TIMEOUT = 15.0
-ROOM_TIMEOUT = 10.0
-SCOPE_TIMEOUT = 5.0
 
 Written = asyncio.Future[bool]
 NoPlaceCheck = Callable[[Stored], Awaitable[str | None]]
@@ -433,133 +424,38 @@ class RunningCall:
     async def _run(self) -> None:
         try:
             await self._over.wait()
-            await self._end(self._last_effects)
+            for task in (self._worker, self._preparing):
+                if task is not None:
+                    task.cancel()
+            self._cancel_timers()
+            await self._ending().carry_out(self._last_effects)
         except Exception:
             logger.exception("call %s: its end failed; a supervisor will write it", self.id)
         finally:
-            await self._let_go()
+            self._over.set()
+            self._cancel_timers()
+            await self._ending().let_go()
+            if self._state.status in TERMINAL or self.session is not None:
+                self._observers.call_ended(self.id, self.document)
 
-    async def _end(self, effects: Sequence[Effect]) -> None:
-        for task in (self._worker, self._preparing):
-            if task is not None:
-                task.cancel()
-        fields: dict[str, Any] = {}
-        for effect in effects:
-            match effect:
-                case CancelTimer(name):
-                    self._cancel_timer(name)
-                case Commit():
-                    await self._finalise(effect, fields)
-                case _:
-                    try:
-                        await self._end_part(effect, fields)
-                    except Exception:
-                        logger.exception("call %s: %s failed", self.id, type(effect).__name__)
+    def _ending(self) -> CallEnding:
+        return CallEnding(
+            state=self._state,
+            record=self.record,
+            agent=self.agent,
+            leg=lambda: self.leg,
+            rooms=self._rooms,
+            room=self.room,
+            options=self._options,
+            scope=self._scope,
+            preparing=self._preparing,
+            dialling=self._dialling,
+            recorder=self._recorder,
+        )
 
-    async def _end_part(self, effect: Effect, fields: dict[str, Any]) -> None:
-        match effect:
-            case HangUp(sip_code, reason):
-                await self._release_leg(sip_code, reason)
-            case CancelInvite():
-                await self._cancel_invite()
-            case StopRecording() if self._recorder is not None:
-                async with asyncio.timeout(RECORDER_TIMEOUT):
-                    await self._recorder.stop()
-                fields["recording"] = self._recorder.info.summary
-            case CloseRoom():
-                await self._close_agent()
-                async with asyncio.timeout(ROOM_TIMEOUT):
-                    await self._rooms.close(self.room)
-
-    async def _close_agent(self) -> None:
-        if self._preparing is not None and not self._preparing.done():
-            self._preparing.cancel()
-            await asyncio.wait([self._preparing], timeout=SCOPE_TIMEOUT)
-        await self.agent.aclose(self._close_reason)
-
-    async def _release_leg(self, sip_code: int | None, reason: str) -> None:
-        if self.leg is not None:
-            hanging_up = self._scope.spawn(self.leg.hang_up(sip_code, reason), name="hang up")
-            await asyncio.wait([hanging_up], timeout=HANG_UP_PATIENCE)
-
-    async def _cancel_invite(self) -> None:
-        if self._dialling is not None and not self._dialling.done():
-            await asyncio.wait([self._dialling], timeout=self._options.leg_seconds)
-        if self.leg is not None:
-            cancelling = self._scope.spawn(self.leg.cancel(), name="cancel")
-            await asyncio.wait([cancelling], timeout=HANG_UP_PATIENCE)
-
-    async def _finalise(self, commit: Commit, fields: dict[str, Any]) -> None:
-        """Write the end, with all that is known by then."""
-        await self._close_agent()
-        outcome = self._state.outcome
-        if outcome is not None:
-            talked = 0.0 if self._state.answered_at is None else outcome.ended_at - self._state.answered_at
-            fields |= self.agent.record(talked)
-        fields |= await self._media_statistics()
-        written = self.record.commit(commit, fields)
-        try:
-            async with asyncio.timeout(self._options.commit_seconds):
-                await written
-        except TimeoutError:
-            logger.error(
-                "call %s: its end could not be written within %g s; a supervisor will",
-                self.id,
-                self._options.commit_seconds,
-            )
-
-    async def _media_statistics(self) -> dict[str, Any]:
-        """What the audio was like, where the leg knows."""
-        leg: object = self.leg
-        if not isinstance(leg, MeasuredLeg):
-            return {}
-        closing = self._scope.spawn(self._close_leg(), name="close leg")
-        await asyncio.wait([closing], timeout=ROOM_TIMEOUT)
-        return {"media": leg.statistics} if leg.statistics else {}
-
-    @property
-    def _close_reason(self) -> CloseReason:
-        """What the session is told; it counts only if it has not closed by itself."""
-        outcome = self._state.outcome
-        match outcome.end_reason if outcome is not None else None:
-            case EndReason.CALLER_HANGUP:
-                return CloseReason.PARTICIPANT_LEFT
-            case EndReason.ROOM_CLOSED:
-                return CloseReason.ROOM_CLOSED
-            case EndReason.TRANSFERRED:
-                return CloseReason.TRANSFERRED
-            case EndReason.MAX_DURATION:
-                return CloseReason.MAX_DURATION
-            case EndReason.ERROR:
-                return CloseReason.ERROR
-            case EndReason.SHUTDOWN:
-                return CloseReason.SHUTDOWN
-            case _:
-                return CloseReason.AGENT_HANGUP
-
-    async def _let_go(self) -> None:
-        """Free everything, whatever the end did; nothing of this is written."""
-        self._over.set()
+    def _cancel_timers(self) -> None:
         for name in tuple(self._timers):
             self._cancel_timer(name)
-        for step_, what in (
-            (self._close_agent(), "the agent"),
-            (self.agent.finish_transcript(), "the transcript"),
-            (self._scope.aclose(SCOPE_TIMEOUT), "tasks"),
-            (self._close_leg(), "the leg"),
-            (self.record.aclose(), "the record"),
-        ):
-            try:
-                async with asyncio.timeout(ROOM_TIMEOUT):
-                    await step_
-            except Exception:
-                logger.exception("call %s: ending %s failed", self.id, what)
-        if self._state.status in TERMINAL or self.session is not None:
-            self._observers.call_ended(self.id, self.document)
-
-    async def _close_leg(self) -> None:
-        if self.leg is not None:
-            await self.leg.aclose()
 
 
 def _plain(variables: Mapping[str, Any], *without: str) -> dict[str, Any]:
