@@ -19,7 +19,7 @@ from .transaction_layer import ServerTransaction
 from .uri import Uri
 
 if TYPE_CHECKING:
-    from .stack import ClientRequest
+    from .client_request import ClientRequest
 
 
 class Phase(StrEnum):

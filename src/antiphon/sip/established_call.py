@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from .call import Call, Phase, TransferState
+from .client_request import ClientRequest
 from .dialog import Dialog
 from .effects import Hop
 from .errors import FieldError, MediaNotAcceptable, SdpError
@@ -19,7 +20,7 @@ from .peer_address import KEEP_OPEN, hop_of_dialog, keep_open, send_keep_alive
 from .request_checks import session_body
 from .sdp import SessionDescription, parse_sdp
 from .session_timer import Refresher, SessionExpires, SessionTimer, agreed
-from .stack import ClientRequest, Stack
+from .stack import Stack
 
 REFRESH, EXPIRE, GLARE, TRANSFER, CHANGE = "refresh", "expire", "glare", "transfer", "change"
 _REFRESH_AGAIN = (5.0, 10.0)  # seconds

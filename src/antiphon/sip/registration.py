@@ -9,6 +9,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from .client_request import ClientRequest
 from .dialog import hop_of
 from .digest import Credentials, DigestClient
 from .effects import Hop, Send
@@ -17,7 +18,7 @@ from .events import Registered, RegistrationFailed, Unregistered
 from .grammar import parse_number
 from .headers import NameAddr, contacts
 from .message import Request, Response
-from .stack import ClientRequest, Stack
+from .stack import Stack
 from .uri import Uri
 
 _HOPELESS = frozenset({401, 403, 404, 405, 407, 416, 484, 501})
