@@ -30,6 +30,8 @@ def parts(text: str) -> tuple[str, str] | None:
         ("Tell me my checking balance. Also, what time do you open?", "what time do you open?"),
         ("Send fifty dollars to Alice and then tell me my balance", "tell me my balance"),
         ("My card was stolen and can I talk to a person please", "can I talk to a person please"),
+        ("are you open on Saturday and Sunday", "Sunday"),
+        ("how much is in checking and in savings", "in savings"),
         ("Pay Bob twenty dollars and pay Alice thirty dollars", "pay Alice thirty dollars"),
         ("What's in checking and what's in savings?", "what's in savings?"),
         ("What's my savings balance in when do you close on Friday?", "when do you close on Friday?"),
@@ -51,7 +53,6 @@ def test_two_requests(text: str, second: str) -> None:
         "move fifty dollars from savings and put it into checking",
         "my card was stolen and someone is using it",
         "send one hundred and fifty dollars to Alice",
-        "are you open on Saturday and Sunday",
         "what time do you open and when do you close",
         "I lost my card, please block it",
         "hello, what's my balance",
@@ -105,6 +106,10 @@ DIALOGUES: dict[str, list[tuple[str, str]]] = {
     "a yes and a request": [
         ("send fifty dollars to Alice", "fifty"),
         ("yes please, and how long will it take?", "sent fifty dollars to Alice | right away"),
+    ],
+    "one thing about two": [
+        ("are you open on Saturday and Sunday", "Saturdays from ten | closed on Sundays"),
+        ("how much is in checking and in savings", "one thousand two hundred fifty | eight thousand four hundred"),
     ],
     "a blocked card and a new one": [
         ("block my debit card and order a new one", "debit | !credit"),

@@ -236,6 +236,21 @@ OFFLINE = [
         [("get_weather", {"location": place}) for place in ("Rome", "Oslo", "Lima")],
     ),
     (
+        ["what's the weather in Paris and in London"],
+        [("get_weather", {"location": place}) for place in ("Paris", "London")],
+    ),
+    (
+        ["what's the weather in Paris and schedule an appointment", "tomorrow", "at 3 pm", "dental checkup"],
+        [
+            ("get_weather", {"location": "Paris"}),
+            (
+                "schedule_appointment",
+                {"date": "2026-01-07", "time": "15:00", "description": "dental checkup"},
+            ),
+        ],
+    ),
+    (["schedule an appointment", "tomorrow", "goodbye"], [("hang_up", {})]),
+    (
         ["schedule an appointment", "tomorrow", "at 3 pm", "dental checkup"],
         [("schedule_appointment", {"date": "2026-01-07", "time": "15:00", "description": "dental checkup"})],
     ),
@@ -257,6 +272,11 @@ OFFLINE = [
 @pytest.mark.parametrize(("said", "calls"), OFFLINE, ids=lambda value: str(value)[:50])
 def test_without_a_script_the_tools_are_enough(said: list[str], calls: list[tuple[str, Any]]) -> None:
     assert converse(offline(), SAMPLES, *said)[1] == calls
+
+
+def test_a_goodbye_within_a_task_is_one() -> None:
+    weather = [tool for tool in SAMPLES if tool.name != "hang_up"]
+    assert converse(offline(), weather, "schedule an appointment", "goodbye")[0][-1].endswith("oodbye!")
 
 
 def test_without_a_script_a_missing_argument_is_asked_for_by_name() -> None:

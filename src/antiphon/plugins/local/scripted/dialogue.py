@@ -208,10 +208,10 @@ class Dialogue:
             return replace(
                 repeated, state=replace(state, misses=0, question=replace(question, name=_said(question)))
             )
-        if other.action or not other.is_task:
+        leaving = other.name in (self.script.human, self.script.goodbye)
+        if other.action or not (other.is_task or leaving):
             lead = without_last_question(self._start(state, other, text).say)
             return self._ask_again(replace(state, misses=0), lead)
-        leaving = other.name in (self.script.human, self.script.goodbye)
         kept = task if task.slots and not leaving else None
         return self._start(replace(state, task=None, question=None, suspended=kept, later=""), other, text)
 
@@ -450,10 +450,13 @@ class Dialogue:
         """Turn to the other thing that the caller asked for, after what there was to say about the first."""
         text, state = state.later, replace(state, later="", said=said)
         intent = self.best_intent(text, ACCEPT)
-        if intent is None:
+        if again := self._same_again(state, text, intent):
+            turn = self._advance(state, again)
+        elif intent is not None:
+            shared = {name: v for name, v in self._shared(state, intent).items() if name in intent.slots}
+            turn = self._start(state, intent, text, shared)
+        else:
             return Turn(state, said)
-        shared = {name: v for name, v in self._shared(state, intent).items() if name in intent.slots}
-        turn = self._start(state, intent, text, shared)
         question = turn.state.question
         if question is not None and question.heard_after:
             question = replace(question, heard_after=question.heard_after + len(said.split()))

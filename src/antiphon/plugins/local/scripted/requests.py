@@ -10,14 +10,16 @@ import re
 from collections.abc import Callable, Sequence
 
 from .answers import refuses
-from .matching import stem
+from .matching import is_light, stem
 from .script import Intent, Script
 from .slots import Extraction
 from .tokens import words
 from .word_list import word_set
 
 _CLEAR = 0.62  # how well either side must fit its intent
+_OUTRIGHT = 0.75  # how well what follows a text must fit, not to be a part of it
 _WHOLE = 0.9  # a sentence that fits one intent so well is one request
+_MOST_WORDS_OF_A_VALUE = 4
 _BOUNDARY = re.compile(
     r"(?P<stop>[.?!;]+)\s+(?:(?:and|also|plus|then)\b,?\s*)*"
     r"|,?\s+(?:and|also|plus|then|as well as)\b,?\s+(?:(?:also|then)\b,?\s+)*"
@@ -48,9 +50,13 @@ def split_requests(script: Script, text: str, read: Read) -> tuple[str, str] | N
     for boundary in _BOUNDARY.finditer(text):
         first, second = text[: boundary.start()], text[boundary.end() :]
         one, other = _intent(script, first), _intent(script, second)
-        if one is None or other is None or not one.is_task or one.name == script.goodbye:
+        if one is None or not one.is_task or one.name == script.goodbye:
             continue
-        if not _is_request(script, other, second) or (_takes_any_words(script, one) and not boundary["stop"]):
+        if not boundary["stop"] and _is_another_value(one, read(first, one.all_slots), second, read):
+            return first, second
+        if other is None or not _is_request(script, other, second):
+            continue
+        if _takes_any_words(script, one) and not boundary["stop"] and not _intent(script, second, _OUTRIGHT):
             continue
         if one is other:
             if _complete_and_different(one, read(first, one.all_slots), read(second, one.all_slots)):
@@ -74,12 +80,12 @@ def split_answer(
     return None
 
 
-def _intent(script: Script, part: str) -> Intent | None:
+def _intent(script: Script, part: str, clear: float = _CLEAR) -> Intent | None:
     """What a part means, if that is clear."""
     if len(words(part)) < 2:
         return None
     whole = script.matcher.rank_segments(part)[0]
-    return script.intents[whole[0].intent] if whole and whole[0].score >= _CLEAR else None
+    return script.intents[whole[0].intent] if whole and whole[0].score >= clear else None
 
 
 def _is_one(script: Script, text: str) -> bool:
@@ -104,6 +110,17 @@ def _complete_and_different(intent: Intent, one: Extraction, other: Extraction) 
     both = (one.values, other.values)
     complete = all(name in values for values in both for name in intent.slots if name not in intent.defaults)
     return complete and all(both) and one.values != other.values
+
+
+def _is_another_value(intent: Intent, known: Extraction, part: str, read: Read) -> bool:
+    """Whether a part is only another value, as the last words of "how much is in checking and in savings"."""
+    if intent.confirm or len(words(part)) > _MOST_WORDS_OF_A_VALUE:
+        return False
+    if any(name not in known.values and name not in intent.defaults for name in intent.slots):
+        return False
+    found = read(part, intent.all_slots)
+    others = all(known.values.get(name, value) != value for name, value in found.values.items())
+    return bool(found.values) and others and all(is_light(word) for word in found.leftover)
 
 
 def _takes_any_words(script: Script, intent: Intent) -> bool:

@@ -31,6 +31,7 @@ _NOT_NAMES = _POSSESSIVES | word_set("""be go come do get have know see hear fin
     wait hang hold never forget cancel minus both""")
 _TRAILERS = word_set("please thanks thank you today tomorrow tonight now ok instead cheers right then mate")
 _ENDS_TEXT = word_set("on at for from with to by about in")
+_JOINERS = word_set("and or also plus")
 _FUZZY, _FUZZY_UNASKED = 0.7, 0.82
 
 
@@ -368,7 +369,7 @@ def _cut_text(
         if stop_at_words and after > start and tokens[after].text in _ENDS_TEXT:
             break
         after += 1
-    while after > start and tokens[after - 1].text in _TRAILERS | _ENDS_TEXT:
+    while after > start and tokens[after - 1].text in _TRAILERS | _ENDS_TEXT | _JOINERS:
         after -= 1
     while (
         start < after
