@@ -50,7 +50,7 @@ from .document import FieldProblem
 from .lifecycle import CallLimits, CallPlan
 from .metered_agent import MeteredAgent, ModelUsage
 from .status import CallDirection
-from .template import preview
+from .template import Preview, preview
 from .tool_definition import ToolDefinition
 
 logger = logging.getLogger(__name__)
@@ -104,10 +104,8 @@ class CallRuntime:
             ConfigurationError: a model cannot be used.
         """
         self.assistant = assistant
-        texts = preview(assistant, variables or {})
+        texts = _texts(assistant, variables or {})
         self.missing = texts.missing
-        if texts.missing:
-            logger.info("assistant %r: no value for %s", assistant.name, ", ".join(texts.missing))
         self._start_instruction = texts.start_instruction.strip()
         self._room = room
         self._room_options = RoomOptions(participant_identity=caller_identity)
@@ -129,13 +127,9 @@ class CallRuntime:
         ending = [end_call_tool(assistant.end_call.message)] if assistant.end_call.enabled else []
         self._agent = MeteredAgent(instructions=texts.prompt, tools=[*tools, *ending])
         self._controllers = [*_make_controllers(assistant), KeysController(room=room)]
+        quiet_on_hold = SilenceWatchdog | FillerController | KeysController
         self.hold = HoldController(
-            [
-                one
-                for one in self._controllers
-                if isinstance(one, SilenceWatchdog | FillerController | KeysController)
-            ],
-            room=room,
+            [one for one in self._controllers if isinstance(one, quiet_on_hold)], room=room
         )
         self._open = False
         self._started = False
@@ -234,6 +228,13 @@ def make_tool(
         context_provider=lambda: call,
         policy=policy,
     )
+
+
+def _texts(assistant: Assistant, variables: Mapping[str, Any]) -> Preview:
+    texts = preview(assistant, variables)
+    if texts.missing:
+        logger.info("assistant %r: no value for %s", assistant.name, ", ".join(texts.missing))
+    return texts
 
 
 def _make_model(assistant: Assistant, kind: str, *, text_only: bool) -> Any:

@@ -78,6 +78,17 @@ class Metrics:
         Info("antiphon_build", "The version that runs.", registry=registry).info(
             {"version": version("antiphon")}
         )
+        self._count_calls(registry)
+        self._measure_process(registry)
+        if rooms is not None:
+            Gauge("antiphon_rooms", "Rooms in this process.", registry=registry).set_function(rooms)
+        self._store_gauges = StoreGauges(store) if store is not None else None
+        if self._store_gauges is not None:
+            registry.register(self._store_gauges)
+        self._running: dict[str, str] = {}
+        self._watching: asyncio.Task[None] | None = None
+
+    def _count_calls(self, registry: CollectorRegistry) -> None:
         self._calls = Counter(
             "antiphon_calls",
             "Calls that ended, by how.",
@@ -119,6 +130,8 @@ class Metrics:
             ("outcome",),
             registry=registry,
         )
+
+    def _measure_process(self, registry: CollectorRegistry) -> None:
         self._lag = Histogram(
             "antiphon_event_loop_lag_seconds",
             "How late the event loop came back to a timer.",
@@ -132,13 +145,6 @@ class Metrics:
             buckets=STORE_BUCKETS,
             registry=registry,
         )
-        if rooms is not None:
-            Gauge("antiphon_rooms", "Rooms in this process.", registry=registry).set_function(rooms)
-        self._store_gauges = StoreGauges(store) if store is not None else None
-        if self._store_gauges is not None:
-            registry.register(self._store_gauges)
-        self._running: dict[str, str] = {}
-        self._watching: asyncio.Task[None] | None = None
 
     # -- calls ---------------------------------------------------------------------------------------------------------
 

@@ -163,19 +163,7 @@ def operation(
     extra: dict[str, Any] = {}
     if body is not None:
         extra["requestBody"] = _body(body)
-    by_hand = [("header", headers or {}), ("query", query or {})]
-    extra["parameters"] = [
-        {
-            "name": name,
-            "in": place,
-            "required": False,
-            "description": description,
-            "schema": {"type": "string"},
-            "example": example,
-        }
-        for place, parameters in by_hand
-        for name, (description, example) in parameters.items()
-    ]
+    extra["parameters"] = [*_parameters("header", headers or {}), *_parameters("query", query or {})]
     if scope is not None:
         extra |= {"security": [{SECURITY_SCHEME: []}], "x-required-scope": scope}
     plain = answer.model is None
@@ -191,6 +179,20 @@ def operation(
         "openapi_extra": extra,
         "dependencies": [] if scope is None else [needs(scope, remembered=remembered_key)],
     }
+
+
+def _parameters(place: str, described: Mapping[str, tuple[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "in": place,
+            "required": False,
+            "description": description,
+            "schema": {"type": "string"},
+            "example": example,
+        }
+        for name, (description, example) in described.items()
+    ]
 
 
 def describe(
