@@ -12,7 +12,7 @@ import pytest
 from antiphon.sip.admission import Admission
 from antiphon.sip.call import CallRequest
 from antiphon.sip.digest import Credentials
-from antiphon.sip.effects import Hop, Send
+from antiphon.sip.effects import Avoid, Hop, Send
 from antiphon.sip.events import Answered, EndCause, Ended, IncomingCall, PingAnswered, Rejected, SipEvent
 from antiphon.sip.headers import NameAddr
 from antiphon.sip.message import Message, Request, Response
@@ -68,7 +68,8 @@ def test_the_whole_transaction_goes_to_one_server() -> None:
 def test_a_server_that_refuses_with_503_is_followed_by_the_next() -> None:
     """RFC 3263 section 4.3: a new transaction, otherwise the same request."""
     dialling = Dialling(ONE, TWO)
-    dialling.wire.receive(respond(dialling.invite, 503, Retry_After="60"))
+    dialling.wire.receive(respond(dialling.invite, 503, Retry_After="60 (busy);duration=5"))
+    assert dialling.wire.avoided == [Avoid(ONE, 60)]
     (_, ack), (server, again) = dialling.sent()
     assert isinstance(ack, Request)
     assert isinstance(again, Request)
@@ -283,6 +284,30 @@ def test_a_server_that_is_not_there_costs_no_time(transport: str, trunk: list[st
             assert await caller.until(Answered) == Answered(call)
             caller.endpoint.hang_up(call)
             assert (await callee.until(Ended)).cause is EndCause.PEER_HUNG_UP
+
+    run_clean(main())
+
+
+@pytest.mark.parametrize("transport", ["UDP", "TCP"])
+def test_a_server_that_failed_comes_last_for_a_while(
+    transport: str, trunk: list[str], run_clean: Any
+) -> None:
+    """RFC 3261 section 21.5.4 (Retry-After): or every call would begin with it."""
+    trunk += [NOBODY, HERE]
+
+    async def main() -> None:
+        async with phone() as caller, phone() as callee:
+            port = callee.endpoint.addresses[transport][1]
+            async with phone(NOBODY, port) as full:
+                full.refuses = 503
+                for _ in range(3):
+                    hop = Hop(transport, "trunk.example", port)
+                    caller.endpoint.place_call(
+                        CallRequest(address_uri("sip:a@trunk.example"), ME, MEDIA, hop=hop)
+                    )
+                    await callee.until(Answered)
+                    callee.events.clear()
+                assert sum(isinstance(event, IncomingCall) for event in full.events) == 1
 
     run_clean(main())
 

@@ -9,7 +9,7 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
-from antiphon.sip.effects import CancelTimer, Effect, Report, Send, SetTimer, Source, TimerKey
+from antiphon.sip.effects import Avoid, CancelTimer, Effect, Report, Send, SetTimer, Source, TimerKey
 from antiphon.sip.errors import ParseError
 from antiphon.sip.ids import Ids
 from antiphon.sip.message import Message, Request, Response, parse_message
@@ -55,6 +55,7 @@ class Wire:
         self.ua = UserAgent(options, Ids(random.Random(self.seed)))
         self.sent: list[tuple[float, Send, Message]] = []
         self.events: list[Any] = []
+        self.avoided: list[Avoid] = []
         self.timers: dict[TimerKey, float] = {}
         self._due: list[tuple[float, int, TimerKey]] = []
         self._numbers = itertools.count()
@@ -69,6 +70,8 @@ class Wire:
                     # A 400 repeats the malformed field that it complains of.
                     with contextlib.suppress(ParseError):
                         self.sent.append((self.now, effect, parse_message(data)))
+                case Avoid():
+                    self.avoided.append(effect)
                 case SetTimer(key, at):
                     assert at >= self.now, "a timer in the past"
                     self.timers[key] = at

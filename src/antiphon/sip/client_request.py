@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from .digest import DigestClient
-from .effects import Hop, Server
+from .effects import Avoid, Hop, Server
 from .message import Request, Response, make_response
 from .transaction import make_cancel
 from .transaction_layer import ClientTransaction
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from .stack import Stack
 
 _MAX_TRIES = 4
+_AVOIDED_SECONDS = 30.0
+_LONGEST_REST = 3600
 
 
 class ClientRequest:
@@ -129,7 +131,7 @@ class ClientRequest:
                 self._send_cancel(self.transaction)
             self._on_response(response)
             return
-        if response.status == 503 and self._try_next():
+        if response.status == 503 and self._try_next(_seconds_to_rest(response)):
             return
         if response.status in (401, 407) and self._digest is not None and not self.cancelled:
             sent = self.request
@@ -154,11 +156,17 @@ class ClientRequest:
 
     # -- other servers -----------------------------------------------------------------------------------------------------
 
-    def _try_next(self) -> bool:
-        """Send it to the next server, if there is one, and the last one did not ring yet."""
+    def _try_next(self, avoid: float = _AVOIDED_SECONDS) -> bool:
+        """Send it to the next server, if there is one, and the last one did not ring yet.
+
+        Args:
+            avoid: for how many seconds other requests go to other servers first.
+        """
         last = self.transaction
         if last is None or not last.others or self.cancelled or self.finished or self._rang:
             return False
+        if last.hop.server is not None:
+            self._stack.emit(Avoid(last.hop.server, avoid))
         if self._by_tcp:
             self._tcp_failed = True
         else:
@@ -199,6 +207,12 @@ class ClientRequest:
         """It was asked to stop."""
         if response.status >= 200:
             self._straggled(last, response)
+
+
+def _seconds_to_rest(response: Response) -> float:
+    """For how long a server that is overloaded wants to be left alone (RFC 3261 section 21.5.4)."""
+    text = (response.headers.get("Retry-After") or "").partition("(")[0].partition(";")[0].strip()
+    return min(int(text), _LONGEST_REST) if text.isascii() and text.isdigit() else _AVOIDED_SECONDS
 
 
 def _ignore(_: object) -> None:

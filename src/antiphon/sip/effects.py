@@ -67,6 +67,14 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
+class Avoid:
+    """A server failed while there were others: for so many seconds it comes last."""
+
+    server: Server
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class SetTimer:
     """Call `UserAgent.timer_fired` with the key at time `at`; replaces a timer with the same key."""
 
@@ -88,4 +96,4 @@ class Report:
     event: SipEvent
 
 
-Effect = Send | SetTimer | CancelTimer | Report
+Effect = Send | Avoid | SetTimer | CancelTimer | Report

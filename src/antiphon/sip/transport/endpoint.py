@@ -18,7 +18,7 @@ from typing import Any
 
 from ..admission import Admission, Verdict
 from ..call import CallRequest
-from ..effects import CancelTimer, Effect, Hop, Report, Send, SetTimer, Source, TimerKey
+from ..effects import Avoid, CancelTimer, Effect, Hop, Report, Send, SetTimer, Source, TimerKey
 from ..errors import BadRequest, ParseError, SipError
 from ..events import SipEvent
 from ..message import Message, parse_message
@@ -342,6 +342,8 @@ class SipEndpoint:
         match effect:
             case Send():
                 self._send(effect)
+            case Avoid(server, seconds):
+                self._resolver.avoid(server, seconds)
             case SetTimer(key, at):
                 self._forget_timer(key)
                 self._timers[key] = self._loop.call_at(at, self._timer_fired, key)

@@ -35,7 +35,18 @@ class Resolver:
 
     def __init__(self) -> None:
         self._cache: dict[tuple[str, str, int], tuple[float, list[Server]]] = {}
+        self._avoided: dict[Server, float] = {}
         self._seed = random.random()
+
+    def avoid(self, server: Server, seconds: float) -> None:
+        """A server failed: for so many seconds it comes after the others of its name."""
+        if len(self._avoided) >= _MOST_CACHED:
+            self._avoided.clear()
+        self._avoided[server] = asyncio.get_running_loop().time() + seconds
+
+    def _in_order(self, servers: list[Server]) -> list[Server]:
+        now = asyncio.get_running_loop().time()
+        return sorted(servers, key=lambda server: self._avoided.get(server, 0.0) > now)
 
     async def servers(self, hop: Hop) -> list[Server]:
         """Addresses and ports that a hop leads to, at least one, the one to be tried first first.
@@ -51,7 +62,7 @@ class Resolver:
         key = (hop.transport, hop.host, hop.port)
         known = self._cache.get(key)
         if known is not None and known[0] > loop.time():
-            return known[1]
+            return self._in_order(known[1])
         named = [(hop.host, hop.port or usual_port(hop.transport))]
         if not hop.port and "." in hop.host:
             named = await self._service(hop) or named
@@ -67,7 +78,7 @@ class Resolver:
         if len(self._cache) >= _MOST_CACHED:
             self._cache.clear()
         self._cache[key] = (loop.time() + _CACHED_SECONDS, list(found))
-        return list(found)
+        return self._in_order(list(found))
 
     async def address(self, host: str, version: int) -> str:
         """The first address of a host.
