@@ -284,6 +284,26 @@ def test_the_fork_that_answers_brings_its_own_media() -> None:
     assert isinstance(up, Answered)
 
 
+def test_each_fork_that_rings_has_a_dialog_of_its_own() -> None:
+    """RFC 3261 sections 12.1.2 and 12.2.2, RFC 3311 section 5.1: all of them may speak until one answers."""
+    wire, _, invite = dialling()
+    forks = [Caller(wire, call_id=invite.call_id, tag=tag, to_tag=invite.from_.tag) for tag in ("one", "two")]
+    for fork, port in zip(forks, (31000, 32000), strict=True):
+        wire.receive(respond(invite, 183, sdp(port=port), tag=fork.tag))
+    wire.happened()
+    for fork, port in zip(forks, (31500, 32500), strict=True):
+        wire.receive(fork.request("UPDATE", sdp(port=port, version=2)))
+        wire.receive(fork.request("INFO"))
+        assert wire.statuses() == [200, 200]
+    assert [event.media.port for event in wire.happened()] == [31500, 32500]
+    wire.receive(respond(invite, 200, tag="one"))
+    assert [event.media.port for event in wire.happened() if isinstance(event, MediaChanged)] == [31500]
+    wire.take()
+    wire.receive(forks[1].request("INFO"))
+    wire.receive(forks[0].request("INFO"))
+    assert wire.statuses() == [481, 200]
+
+
 # -- cancelling -----------------------------------------------------------------------------------------------------------------
 
 

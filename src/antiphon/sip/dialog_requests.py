@@ -9,11 +9,12 @@ import re
 
 from . import incoming_call, transfer
 from .call import Call, Phase
-from .dialog import Order
+from .dialog import Dialog, Order
 from .effects import Source
 from .errors import FieldError, MediaNotAcceptable, SdpError
 from .established_call import finish, read_session, report_media, start_session_timer
 from .events import DigitReceived, EndCause
+from .message import Request
 from .peer_address import vias_of
 from .request_checks import content_type
 from .session_timer import answer, too_brief
@@ -34,11 +35,8 @@ def comes_from_peer(call: Call, source: Source) -> bool:
 def receive(stack: Stack, call: Call, server: ServerTransaction, source: Source) -> None:
     """A request that belongs to the call's dialog and makes sense by itself; not an ACK, nor a CANCEL."""
     request = server.request
-    dialog = call.dialog
-    if dialog is None or (request.call_id, request.to.tag, request.from_.tag) != dialog.id:
-        stack.respond(server, 481)
-        return
-    if not comes_from_peer(call, source):
+    dialog = _dialog_of(call, request)
+    if dialog is None or not comes_from_peer(call, source):
         stack.respond(server, 481)
         return
     if dialog.order_of(request) is Order.OLD:
@@ -65,6 +63,16 @@ def receive(stack: Stack, call: Call, server: ServerTransaction, source: Source)
             transfer.asked(stack, call, server)
         case "OPTIONS":
             options(stack, server)
+
+
+def _dialog_of(call: Call, request: Request) -> Dialog | None:
+    """The call's dialog that a request belongs to, which is the call's from now on; before the answer each fork has one."""
+    known = [call.dialog, *call.forks.values()] if call.phase is Phase.CALLING else [call.dialog]
+    for dialog in known:
+        if dialog is not None and dialog.id == (request.call_id, request.to.tag, request.from_.tag):
+            call.dialog = dialog
+            return dialog
+    return None
 
 
 def options(stack: Stack, server: ServerTransaction) -> None:
@@ -144,6 +152,9 @@ def _accept_offer(stack: Stack, call: Call, server: ServerTransaction, invite: b
     body, has_offer, agreed = b"", False, None
     if session is not None and call.media is not None:
         body, agreed = call.media.answer(session)
+        if call.phase is Phase.CALLING:
+            call.media_of = request.from_.tag
+            call.early_answers[call.media_of] = session
     elif invite and call.media is not None:
         body, has_offer = call.media.offer(), True
     timer, expires, require = answer(request.headers, call.timer.interval if call.timer else 0)
