@@ -218,6 +218,31 @@ def test_tls_stays_with_the_connection_whose_name_was_verified(tmp_path: Path) -
     asyncio.run(run())
 
 
+def test_calls_to_one_name_share_the_connection_that_was_verified_for_it(tmp_path: Path) -> None:
+    """RFC 3261 section 18.1.1, RFC 5922 section 7: not that of another name at the same address."""
+    pairs = [certificate(tmp_path, name) for name in ("localhost", "other.example")]
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(*pairs[0])
+
+    async def run() -> None:
+        context = ssl.create_default_context(cafile=str(pairs[0][0]))
+        async with phones(Listener("TLS", HOST, 0, tls=server), tls=lambda _: context) as (caller, callee):
+            port = callee.endpoint.addresses["TLS"][1]
+            for number in range(1, 4):
+                call = caller.endpoint.place_call(
+                    CallRequest(SipUri("localhost", "bank", port, "sips"), ME, MEDIA)
+                )
+                await callee.wait_for(Answered, number)
+                caller.endpoint.hang_up(call)
+                await caller.wait_for(Ended, number)
+            assert len(callee.endpoint._connector.open) == 1
+            caller.endpoint._resolver._cache["TLS", "other.example", port] = (1e12, [(HOST, port)])
+            caller.endpoint.place_call(CallRequest(SipUri("other.example", "bank", port, "sips"), ME, MEDIA))
+            assert (await caller.wait_for(Rejected)).code == 503
+
+    asyncio.run(run())
+
+
 def test_listening_on_every_address_tells_one_that_can_be_reached() -> None:
     """RFC 3261 section 8.1.1.8: a Contact of 0.0.0.0 leads nowhere."""
 
