@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections import Counter
 from itertools import chain
 from typing import Any
@@ -327,6 +328,27 @@ def test_filters(open_it: Any, run_clean: Any) -> None:
     run_clean(main())
 
 
+FORGED_PLACES = [
+    '["calls",false,NaN,"x"]',
+    '["calls",false,Infinity,"x"]',
+    '["calls",false,-Infinity,"x"]',
+    '["calls",false,1e400,"x"]',
+    f'["calls",false,1{"0" * 400},"x"]',
+    '["calls",false,true,"x"]',
+    '["calls",false,1.0,"\\ud800"]',
+    '["calls",false,1.0,"\\u0000"]',
+    '["calls",false,1.0,{}]',
+    '["calls",0,1.0,"x"]',
+    '["calls",false,1.0]',
+    "[" * 5000,
+    "null",
+]
+
+
+def forged(place: str) -> str:
+    return base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
+
+
 @pytest.mark.parametrize("newest_first", [False, True])
 def test_pages_show_each_document_once_while_others_come_and_go(
     open_it: Any, run_clean: Any, clock: Any, newest_first: bool
@@ -359,6 +381,7 @@ def test_pages_show_each_document_once_while_others_come_and_go(
                 ("nonsense", {}),
                 ("", {}),
                 ((first.next_cursor or "")[:-3], {}),
+                *((forged(place), {}) for place in FORGED_PLACES),
                 (first.next_cursor, {"newest_first": True}),
             ]:
                 with pytest.raises(InvalidCursor):

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from .documents import Document
 from .errors import InvalidCursor
 
+_LATEST = 1e15  # seconds since 1970
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -42,7 +44,10 @@ def decode(cursor: str, collection: str, newest_first: bool) -> Place:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         match json.loads(text):
             case [str(name), bool(order), int() | float() as created_at, str(id)] if (
-                name == collection and order == newest_first
+                (name, order) == (collection, newest_first)
+                and not isinstance(created_at, bool)
+                and -_LATEST < created_at < _LATEST  # neither is NaN nor infinite, which JSON does not have
+                and id.isprintable()  # so it is text that both databases can compare
             ):
                 return Place(float(created_at), id)
     except (binascii.Error, ValueError, RecursionError):

@@ -339,3 +339,21 @@ def test_rest_answers_head_where_an_answer_has_an_end(rest: Any, run_clean: Any)
             assert (await api("HEAD", f"/calls/{call['id']}/recording")).status_code == 404
 
     run_clean(scenario())
+
+
+def test_two_idempotency_keys_are_refused(rest: Any, run_clean: Any) -> None:
+    async def scenario() -> None:
+        async with rest() as api:
+            assistant = await api.assistant()
+            trunk = await api.create("/trunks", {"name": "line", "provider": "loopback", "numbers": []})
+            body = {"assistant_id": assistant["id"], "trunk_id": trunk["id"], "to_number": "+14155550123"}
+            headers = [
+                ("Authorization", f"Bearer {api.key}"),
+                ("Idempotency-Key", "a"),
+                ("Idempotency-Key", "b"),
+            ]
+            answer = await api.client.post("/calls/outbound", json=body, headers=headers)
+            assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "Idempotency-Key")
+            assert (await api.get("/calls")).json()["items"] == []
+
+    run_clean(scenario())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
-from ...calls.document import parse
+from ...calls.document import DocumentRefused, FieldProblem, parse
 from ...calls.outbound_queue import OutboundCall, enqueue
 from .openapi import Answer, Body, operation
 from .requests import read_object
@@ -62,10 +62,17 @@ async def place(request: Request) -> Response:
         state.store,
         wanted,
         api_key_id=principal_of(request).key_id,
-        idempotency_key=request.headers.get("idempotency-key"),
+        idempotency_key=_idempotency_key(request),
         wake=state.services.on_enqueued,
     )
     if state.services.on_event is not None:
         state.services.on_event()
     headers = {"Location": f"/calls/{call['id']}"}
     return JSONResponse({"call_id": call["id"], "status": call["status"]}, 202, headers)
+
+
+def _idempotency_key(request: Request) -> str | None:
+    keys = request.headers.getlist("idempotency-key")
+    if len(keys) > 1:  # which of them counts, nobody could say
+        raise DocumentRefused([FieldProblem("Idempotency-Key", "must be sent once")])
+    return keys[0] if keys else None
