@@ -199,6 +199,10 @@ def test_a_long_request_goes_by_tcp_and_falls_back() -> None:
     wire.perform(wire.ua.transport_failed(send.key, 0.0))
     _, send, invite = wire.sent.pop()
     assert send.hop.transport == invite.via.transport == "UDP"
+    for later, transport in ((1.0, "UDP"), (700.0, "TCP")):  # nor is each call held up by trying
+        _, effects = wire.ua.place_call(call_request(headers={"X-Long": "x" * 1200}), later)
+        wire.perform(effects)
+        assert wire.sent.pop()[1].hop.transport == transport
 
 
 def test_delayed_offer() -> None:

@@ -55,7 +55,7 @@ class ClientRequest:
         self._renumber = renumber
         self._digest = digest
         self._tries = 1
-        self._by_tcp = self._tcp_failed = False
+        self._by_tcp = False
         self._others: tuple[Server, ...] = ()
         self._rang = False
 
@@ -82,7 +82,7 @@ class ClientRequest:
     def _is_too_long(self, request: Request, hop: Hop) -> bool:
         """Whether it would not fit into a datagram (RFC 3261 section 18.1.1), and TCP may help."""
         options = self._stack.options
-        if hop.transport != "UDP" or self._tcp_failed or "TCP" not in options.addresses:
+        if hop.transport != "UDP" or "TCP" not in options.addresses or not self._stack.may_take_tcp(hop):
             return False
         return len(request.to_bytes()) > options.max_datagram
 
@@ -144,7 +144,7 @@ class ClientRequest:
 
     def _failed(self, status: int) -> None:
         if status == 503 and self._by_tcp and not self.cancelled:
-            self._tcp_failed = True
+            self._stack.takes_no_tcp(self._hop)
             self.send()
             return
         if self._try_next():
@@ -168,7 +168,7 @@ class ClientRequest:
         if last.hop.server is not None:
             self._stack.emit(Avoid(last.hop.server, avoid))
         if self._by_tcp:
-            self._tcp_failed = True
+            self._stack.takes_no_tcp(self._hop)
         else:
             self._hop, self._others = replace(last.hop, server=last.others[0], connection=0), last.others[1:]
         self.send()

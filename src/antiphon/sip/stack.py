@@ -22,6 +22,8 @@ from .uri import SipUri, user_uri
 
 METHODS = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "UPDATE", "PRACK", "INFO", "NOTIFY")
 EXTENSIONS = ("100rel", "timer")
+_WITHOUT_TCP_SECONDS = 600.0
+_MOST_WITHOUT_TCP = 1000
 ACCEPTED_BODIES = "application/sdp, application/dtmf-relay, application/dtmf, message/sipfrag"
 
 
@@ -68,6 +70,7 @@ class Stack:
         self.source = Source("UDP", "", 0)  # of the message that is being taken
         self.leaving = False
         self._handles = 0
+        self._without_tcp: dict[tuple[str, int], float] = {}  # and until when that is believed
 
     # -- effects -----------------------------------------------------------------------------------------------------------
 
@@ -136,6 +139,16 @@ class Stack:
         client = ClientRequest(self, request, hop, on_response, renumber, digest)
         client.send()
         return client
+
+    def takes_no_tcp(self, hop: Hop) -> None:
+        """A long request could not go there by TCP: the next ones are not held up by trying."""
+        if len(self._without_tcp) >= _MOST_WITHOUT_TCP:
+            self._without_tcp.clear()
+        self._without_tcp[hop.host, hop.port] = self.now + _WITHOUT_TCP_SECONDS
+
+    def may_take_tcp(self, hop: Hop) -> bool:
+        """Whether a long request for a UDP hop may be tried by TCP."""
+        return self._without_tcp.get((hop.host, hop.port), 0.0) <= self.now
 
     def send_ack(self, ack: Request, hop: Hop) -> bytes:
         """Send an ACK to a 2xx, which has no transaction; returns its octets, for when the 2xx comes again."""
