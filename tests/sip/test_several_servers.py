@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from antiphon.sip.admission import Admission
 from antiphon.sip.call import CallRequest
@@ -15,9 +17,10 @@ from antiphon.sip.digest import Credentials
 from antiphon.sip.effects import Avoid, Hop, Send
 from antiphon.sip.events import Answered, EndCause, Ended, IncomingCall, PingAnswered, Rejected, SipEvent
 from antiphon.sip.headers import NameAddr
-from antiphon.sip.message import Message, Request, Response
+from antiphon.sip.message import Message, Request, Response, parse_message
 from antiphon.sip.offer_answer import LocalMedia
 from antiphon.sip.registration import RegistrationRequest
+from antiphon.sip.transaction import State
 from antiphon.sip.transport import Listener, SipEndpoint
 from antiphon.sip.transport import resolver as resolver_module
 from antiphon.sip.uri import address_uri
@@ -214,6 +217,66 @@ def test_a_long_request_that_no_server_takes_by_tcp_goes_on_by_udp() -> None:
     dialling.wire.run(4.1)
     _, send, _ = dialling.wire.sent[-1]
     assert (send.hop.transport, send.hop.server) == ("UDP", TWO)
+
+
+# What may happen to a call to three servers: time passes, one of the INVITEs so far is answered or cannot be sent, we hang up.
+HAPPENINGS = st.lists(
+    st.one_of(
+        st.tuples(st.just("wait"), st.sampled_from([0.1, 2.0, 4.1, 33.0])),
+        st.tuples(st.just("answer"), st.integers(0, 3), st.sampled_from([100, 180, 200, 200, 486, 503])),
+        st.tuples(st.just("fail"), st.integers(0, 3)),
+        st.just(("hang up",)),
+    ),
+    max_size=12,
+)
+
+
+@given(HAPPENINGS)
+@settings(max_examples=150, deadline=None)
+def test_a_call_to_several_servers_ends_once_and_leaves_nobody_waiting(happenings: list[Any]) -> None:
+    """RFC 3263 section 4.3 with RFC 3261 section 13.2.2.4: each 2xx is acknowledged, and ended unless it is the call's."""
+    dialling = Dialling(ONE, TWO, THREE)
+    wire, invites, answered, requests = dialling.wire, [dialling.first], set(), []
+
+    def look() -> None:
+        for _, send, message in wire.sent:
+            if isinstance(message, Request):
+                requests.append((message.method, message.to.tag))
+                if message.method == "INVITE" and send.key not in [one.key for one in invites]:
+                    invites.append(send)
+        wire.sent.clear()
+
+    for what, *more in happenings:
+        match what, more:
+            case "wait", [seconds]:
+                wire.run(seconds)
+            case "answer", [index, status] if index < len(invites):
+                client = wire.ua._stack.layer._client_of(invites[index].key or ())
+                if status == 200 and client is not None and client.machine.state is not State.COMPLETED:
+                    answered.add(index)
+                request = parse_message(invites[index].data)
+                assert isinstance(request, Request)
+                wire.receive(respond(request, status, sdp() if status == 200 else b"", tag=f"tag{index}"))
+            case "fail", [index] if index < len(invites):
+                wire.perform(wire.ua.transport_failed(invites[index].key or (), wire.now))
+            case "hang up", _:
+                wire.perform(wire.ua.hang_up(dialling.call, wire.now))
+        look()
+    up = [event for event in wire.events if isinstance(event, Answered)]
+    assert len(up) <= 1
+    wire.perform(wire.ua.hang_up(dialling.call, wire.now))
+    look()
+    for _ in range(20):
+        wire.run(20.0)
+        look()
+    ends = [event for event in wire.events if isinstance(event, Ended | Rejected)]
+    assert [event.call for event in ends] == [dialling.call]
+    assert isinstance(wire.events[-1], Ended | Rejected)
+    for index in answered:
+        assert {("ACK", f"tag{index}"), ("BYE", f"tag{index}")} <= set(requests)
+    assert wire.ua.is_idle
+    assert not wire.ua._stack.layer.clients
+    assert not wire.timers
 
 
 # -- with sockets -------------------------------------------------------------------------------------------------------------------

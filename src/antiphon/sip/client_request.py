@@ -190,18 +190,23 @@ class ClientRequest:
         invite = self.request.method == "INVITE"
         if response.status < 200:
             if invite:
-                self._send_cancel(last)
-                last.on_response = partial(self._straggled_again, last)
+                self._take_back(last)
             return
         if not self.finished and (response.status < 300 or not invite):
             if self.transaction is not None:
-                if invite and self.provisional:
-                    self._send_cancel(self.transaction)
                 self._give_up(self.transaction)
+                if invite and self.provisional:
+                    self._take_back(self.transaction)
             self.finished = True
             self._on_response(response)
         elif invite and response.status < 300:
             self._on_response(response)
+
+    def _take_back(self, last: ClientTransaction) -> None:
+        """Ask a server that was given up, and has the INVITE, to stop."""
+        self._send_cancel(last)
+        last.on_response = partial(self._straggled_again, last)
+        self._stack.layer.expire(last)
 
     def _straggled_again(self, last: ClientTransaction, response: Response) -> None:
         """It was asked to stop."""

@@ -47,6 +47,7 @@ class ClientTransaction:
         others: further servers that the name leads to, in case this one fails.
         on_overdue: called when there are others and this one said nothing for some seconds.
         given_up: nobody waits for it any more.
+        watched: whether the timer of `on_overdue` runs.
     """
 
     machine: Transaction
@@ -57,6 +58,7 @@ class ClientTransaction:
     others: tuple[Server, ...] = ()
     on_overdue: Callable[[], None] | None = None
     given_up: bool = False
+    watched: bool = False
 
 
 @dataclass(slots=True)
@@ -136,10 +138,20 @@ class TransactionLayer:
 
     def _hurry(self, client: ClientTransaction) -> None:
         if client.others and client.on_overdue is not None and not client.machine.is_answered:
-            self.emit(SetTimer(("client", client.key, OVERDUE), self.now + OVERDUE_T1 * self.timing.t1))
+            self._watch(client, OVERDUE_T1 * self.timing.t1)
+
+    def expire(self, client: ClientTransaction) -> None:
+        """Forget a transaction that was cancelled, if its peer goes silent (RFC 3261 section 9.1)."""
+        client.on_overdue = lambda: self.abandon(client)
+        self._watch(client, self.timing.give_up)
+
+    def _watch(self, client: ClientTransaction, seconds: float) -> None:
+        client.watched = True
+        self.emit(SetTimer(("client", client.key, OVERDUE), self.now + seconds))
 
     def _settle(self, client: ClientTransaction) -> None:
-        if client.others:
+        if client.watched:
+            client.watched = False
             self.emit(CancelTimer(("client", client.key, OVERDUE)))
 
     def receive_response(self, response: Response) -> bool:
@@ -164,7 +176,8 @@ class TransactionLayer:
                 case Transmit(message):
                     self.emit(Send(client.hop, message.to_bytes(), ("client", client.key)))
                 case Deliver(Response() as response):
-                    self._settle(client)
+                    if not client.given_up:
+                        self._settle(client)
                     client.on_response(response)
                 case TimedOut():
                     client.on_failure(408)
@@ -238,6 +251,7 @@ class TransactionLayer:
         if timer == OVERDUE:
             client = self._client_of(key)
             if client is not None and client.on_overdue is not None:
+                client.watched = False
                 client.on_overdue()
             return
         assert isinstance(timer, Input)
