@@ -385,9 +385,13 @@ class SipEndpoint:
 
     def _send_datagram(self, send: Send, host: str, port: int) -> None:
         self.admission.learn(host, self._loop.time())
-        bound = next((one for one in self._udp if (":" in one.address[0]) == (":" in host)), None)
+        bound = self._socket_for(host)
         if bound is None or not bound.send(send.data, host, port):
             self._failed(send)
+
+    def _socket_for(self, host: str) -> UdpSocket | None:
+        """The socket of the same IP version; None: there is none."""
+        return next((one for one in self._udp if (":" in one.address[0]) == (":" in host)), None)
 
     async def _look_up_and_send(self, send: Send) -> None:
         try:
@@ -399,6 +403,8 @@ class SipEndpoint:
         if send.key is None and send.hop.transport != "UDP":
             await self._connect_and_send(send)  # to whichever takes the connection
             return
+        if send.hop.transport == "UDP":
+            servers = [server for server in servers if self._socket_for(server[0])] or servers
         if send.key is not None:
             self._perform(self.user_agent.servers_found(send.key, servers, self._loop.time()))
         send = replace(send, hop=replace(send.hop, server=servers[0]))
