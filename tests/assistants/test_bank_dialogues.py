@@ -46,6 +46,11 @@ DIALOGUES: dict[str, list[tuple[str, str]]] = {
     "the rent goes to the landlord": [
         ("settle my rent, it's eight hundred and fifty", "eight hundred fifty dollars | landlord"),
     ],
+    "it is understood": [
+        ("what's my savings balance", "eight thousand four hundred"),
+        ("I see", "anything else | !goodbye"),
+        ("no", "goodbye"),
+    ],
     "asked to be quiet": [
         ("send fifty dollars to Bob", "fifty"),
         ("okay stop", "not sent ? nothing"),
@@ -283,6 +288,23 @@ def test_yes_into_the_end_of_the_question_counts() -> None:
     question = conversation.says("send two hundred dollars to Alice")
     conversation.interrupted_after(len(question.split()) - 2)
     has(conversation.says("yes"), "sent two hundred")
+
+
+@pytest.mark.parametrize(("heard", "ends"), [(10, False), (-1, True)], ids=["early", "over the question"])
+def test_a_no_ends_the_call_only_if_anything_else_was_asked(heard: int, ends: bool) -> None:
+    conversation = Conversation()
+    reply = conversation.says("what are my latest transactions?")
+    conversation.interrupted_after(heard % len(reply.split()))
+    conversation.says("no")
+    assert (conversation.session.closed_because is not None) is ends
+
+
+@pytest.mark.parametrize("said", ["wait", "okay, stop", "hold on"])
+def test_a_result_that_was_talked_over_is_not_told_to_who_wants_silence(said: str) -> None:
+    conversation = Conversation()
+    conversation.says("what are my latest transactions?")
+    conversation.interrupted_after(5)
+    has(conversation.says(said), "!latest payments")
 
 
 def test_please_before_the_question_was_heard_asks_again() -> None:

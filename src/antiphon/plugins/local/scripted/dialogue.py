@@ -83,7 +83,7 @@ class Dialogue:
             turn = self._answer_offer(state, state.question, text)
         else:
             turn = self._open_floor(state, text)
-        return replace(turn, state=replace(turn.state, said=turn.say or turn.state.said))
+        return replace(turn, state=replace(turn.state, said=turn.say or turn.state.said, cut=False))
 
     def tool_result(
         self, state: State, tool: str, arguments: Mapping[str, Any], output: Any, *, failed: bool
@@ -288,7 +288,8 @@ class Dialogue:
         calm = replace(state, misses=0)
         if is_hold(text):
             return Turn(calm, self.phrasing.pick(replies.take_your_time, state.turns))
-        if answer is False and state.turns > 1 and state.said.rstrip().endswith("?") and self.script.goodbye:
+        asked = state.turns > 1 and state.said.rstrip().endswith("?") and not state.cut
+        if answer is False and asked and self.script.goodbye:
             return self._start(calm, self.script.intents[self.script.goodbye], text)
         if is_cancel(text) or answer is False:
             return Turn(calm, self._with_offer(replies.cancelled, state))
@@ -306,19 +307,14 @@ class Dialogue:
             return None
         intent = self.script.intents[state.recent.intent]
         found = self.read(text, intent.all_slots)
+        lead = _ELLIPSIS.match(" ".join(words(text)))
         if not found.values and len(intent.all_slots) == 1 and best is None:
-            lead = _ELLIPSIS.match(" ".join(words(text)))
             value = text.split()[len(lead[0].split()) :] if lead else []
             if 0 < len(value) <= 3:
                 found = self.read(" ".join(value), intent.all_slots, intent.all_slots[0])
-        rest = [
-            word
-            for word in found.leftover
-            if not is_light(word) and word not in ("same", "said", "meant", "wait")
-        ]
-        elliptic = (
-            bool(_ELLIPSIS.match(" ".join(words(text)))) or is_correction(text) or len(words(text)) <= 3
-        )
+        said_anyway = ("same", "said", "meant", "wait", *(lead[0].split() if lead else ()))
+        rest = [word for word in found.leftover if not is_light(word) and word not in said_anyway]
+        elliptic = bool(lead) or is_correction(text) or len(words(text)) <= 3
         if not found.values or rest or not elliptic:
             return None
         again = Task(intent.name, {**state.recent.slots, **found.values})

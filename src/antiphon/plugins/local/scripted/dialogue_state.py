@@ -47,6 +47,7 @@ class State:
         misses: turns in a row that were not understood.
         turns: the caller's turns so far.
         said: the reply to the last turn.
+        cut: whether the caller did not hear it to its end.
     """
 
     task: Task | None = None
@@ -57,6 +58,7 @@ class State:
     misses: int = 0
     turns: int = 0
     said: str = ""
+    cut: bool = False
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from ....models.chat_context import ChatMessage, ToolCall
-from .answers import is_hold, is_noise, yes_or_no
+from .answers import is_cancel, is_hold, is_noise, yes_or_no
 from .dialogue import Dialogue
 from .dialogue_state import UNHEARD, Question, State, Task, Turn
 from .recognition import recognise_question
@@ -75,7 +75,7 @@ class _Replay:
         planned = self._planned
         if planned is None or not self._tells_result or self._heard > len(planned.say.split()) // 3:
             return None
-        waits = yes_or_no(text) is True or is_noise(text) or is_hold(text)
+        waits = (yes_or_no(text) is True or is_noise(text)) and not (is_hold(text) or is_cancel(text))
         return planned if waits and len(words(text)) <= 4 else None
 
     def _settled(self) -> State:
@@ -89,6 +89,7 @@ class _Replay:
             return replace(
                 self._before, turns=state.turns, task=state.task, question=question or _go_on(state.task)
             )
+        state = replace(state, cut=self._heard < _words_that_ask(planned.say))
         question = state.question
         if question is None or (self._heard > 0 and self._heard >= question.heard_after):
             return state
@@ -137,6 +138,12 @@ class _Replay:
         if self._planned.call is not None:
             self._before = replace(self._state, task=None, question=None)
         self._due, self._heard, self._made_call, self._tells_result = True, 0, False, True
+
+
+def _words_that_ask(say: str) -> int:
+    """How many words of a reply must have been heard for its last sentence to have been said: half of that sentence's."""
+    last = re.split(r"(?<=[.!?])\s+", say.strip())[-1]
+    return len(say.split()) - len(last.split()) // 2
 
 
 def _go_on(task: Task | None) -> Question | None:
