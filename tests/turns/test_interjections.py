@@ -14,7 +14,7 @@ from antiphon.turns import Weight, weigh
         "Okay.",
         "Yeah, yeah.",
         "Mm-hmm.",
-        "Mmm.",
+        "Mmm.", "M. M. H. M. M.", "Bright,",
         "mhm",
         "Uh-huh.",
         "Oh, I see.",

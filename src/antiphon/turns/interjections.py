@@ -8,20 +8,20 @@ from __future__ import annotations
 import re
 from enum import Enum, auto
 
-# "I am listening." Those in the first list also answer a question.
-_AGREEING = """absolutely alright cool correct definitely exactly fine good great k ok okay okey perfect right sure true yea yeah
-    yep yes yup|all right|fair enough|go ahead|no problem|no worries|of course|sounds good|that's right|uh huh|very good"""
+# "I am listening." Those in the first list also answer a question. ("Bright" is a "right" misheard, as "step" is a "stop".)
+_AGREEING = """absolutely alright bright cool correct definitely exactly fine good great k ok okay okey perfect right sure true yea yeah
+    yep yes yup|all right|fair enough|go ahead|no problem|no worries|of course|sounds good|that's right|uh huh|ah huh|very good"""
 _LISTENING = """aha ah continue gotcha indeed interesting nice oh really understood wow|carry on|go on|got it|i see|keep going|
     makes sense"""
 # "It is my turn", however briefly said.
-_STOPPING = """bye cancel enough goodbye no nope pardon pause quiet sorry stop wait what|be quiet|excuse me|hang on|hold on|one
+_STOPPING = """bye cancel enough goodbye no nope pardon pause quiet sorry step stop wait what|be quiet|excuse me|hang on|hold on|one
     moment|one second|shut up|stop it|stop that"""
 # What belongs to the sentence before, and adds nothing to it.
 _COURTEOUS = (
     "cheers please ta thanks|thank you|thank you very much|thank you so much|thanks a lot|thanks very much"
 )
 _FILLING = "er erm uh um"
-_AGREEING_HUM = "mhm+|mm+(?: h?m+)?|hm+ h?m+"  # "mhm", "mm", "mm-hmm"
+_AGREEING_HUM = "mhm+|mm+(?: h?m+)?|hm+ h?m+|m(?: [hm]+)+"  # "mhm", "mm", "mm-hmm", "M. H. M."
 _LISTENING_HUM = "hm+"
 
 
