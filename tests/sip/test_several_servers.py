@@ -400,14 +400,14 @@ def test_an_overloaded_server_is_followed_by_the_next(
 def test_addresses_of_a_version_that_is_not_listened_on_are_passed_over(
     trunk: list[str], run_clean: Any
 ) -> None:
-    """RFC 3263 section 4.2: a name with AAAA and A records, here also of the Contact that the ACK goes to."""
+    """RFC 3263 section 4.2: a name with AAAA and A records, here of the Contact that the ACK goes to."""
     trunk += ["2001:db8::9", HERE]
 
     async def main() -> None:
         async with phone() as caller, phone() as callee:
             port = callee.endpoint.addresses["UDP"][1]
             callee.endpoint.addresses["UDP"] = ("trunk.example", port)
-            caller.endpoint.place_call(CallRequest(address_uri(f"sip:a@trunk.example:{port}"), ME, MEDIA))
+            caller.endpoint.place_call(CallRequest(address_uri(f"sip:a@{HERE}:{port}"), ME, MEDIA))
             await callee.until(Answered)
 
     run_clean(main())
