@@ -260,9 +260,8 @@ def load_plugin(vendor: str) -> Any:
     except ImportError as error:
         raise _missing_package(vendor, error) from error
     raise MissingPlugin(
-        f"No plugin is installed for {vendor!r}. Installed: {', '.join(plugin_names())}. "
-        f"This version has no other; a package with an entry point {ENTRY_POINT_GROUP} adds one, and so does register_plugin "
-        f"(CONTRIBUTING.md shows how to write one). {_HINT}",
+        f"No plugin is installed for {vendor!r}. {_HINT} Installed: {', '.join(plugin_names())}; a package with an entry "
+        f"point {ENTRY_POINT_GROUP} adds another, and so does register_plugin (CONTRIBUTING.md shows how to write one).",
         name=f"{_PLUGIN_PACKAGE}.{module}",
     )
 
