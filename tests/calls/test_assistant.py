@@ -191,6 +191,14 @@ def test_every_problem_is_told_at_once() -> None:
     assert sorted(problems({"name": "x", "prompt": "y"})) == ["llm", "stt", "tts"]
 
 
+@pytest.mark.parametrize("name", ["base_url", "api_endpoint", "proxy"])
+def test_a_key_of_the_installation_goes_to_no_other_server(name: str) -> None:
+    choice = {"provider": "acme", "options": {name: "https://elsewhere.example.com"}}
+    assert "must not get this installation's key" in problems({**BANK, "tts": choice})["tts.options"]
+    # With a key of its own it is the plugin's business whether it takes the option.
+    assert "this installation's key" not in str(problems({**BANK, "tts": {**choice, "api_key": "own"}}))
+
+
 def test_options_that_a_plugin_takes() -> None:
     create_assistant({**BANK, "tts": {"provider": "acme", "options": {"speed": 1.2}}})
 

@@ -121,6 +121,38 @@ def test_old_secrets_are_encrypted_anew_and_then_the_old_key_may_go(open_it: Any
     run_clean(main())
 
 
+def test_one_secret_that_nobody_can_read_keeps_no_other_under_the_old_key(
+    open_it: Any, run_clean: Any
+) -> None:
+    lost = bytes(reversed(NEW))
+
+    async def main() -> None:
+        async with open_it(keyring=Keyring([lost])) as store:
+            first = await store.create("trunks", {"auth": {"password": "gone", "token": "gone"}})
+        async with open_it(keyring=Keyring([OLD])) as store:
+            second = await store.create("trunks", {"auth": {"password": SECRET}})
+        async with open_it(keyring=Keyring([NEW, OLD])) as store:
+            with pytest.raises(SecretError, match="2 secrets cannot be brought under the newest key"):
+                await store.reencrypt()
+        async with open_it(keyring=Keyring([NEW])) as store:
+            assert (await store.get("trunks", second["id"], reveal=True))["auth"]["password"] == SECRET
+            document, unreadable = await store.get_readable("trunks", first["id"])
+            assert (document["auth"], unreadable) == ({}, ["auth.password", "auth.token"])
+        async with open_it(keyring=Keyring([lost])) as store:
+            assert (await store.get("trunks", first["id"], reveal=True))["auth"]["token"] == "gone"
+
+    run_clean(main())
+
+
+@pytest.mark.parametrize(
+    "value",
+    [MASK, f"{MASK}1234", f"Bearer {MASK}", f" {MASK}", {"x": MASK}, [MASK], {"x": [{"y": f"{MASK}abcd"}]}],
+)
+def test_a_mask_is_known_wherever_it_is(value: Any) -> None:
+    assert is_masked(value)
+    assert not is_masked({"x": ["*******", 5, None]})
+
+
 @pytest.mark.needs("aiosqlite", "cryptography")
 def test_no_secret_is_readable_in_the_files(tmp_path: Path, run_clean: Any) -> None:
     from antiphon.store import open_store

@@ -6,6 +6,7 @@ It checks itself as far as its own text goes; whether the models it names can be
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
@@ -37,10 +38,21 @@ def _check_texts(texts: list[str]) -> list[str]:
 
 def _check_options(options: dict[str, Any]) -> dict[str, Any]:
     """Only `api_key` is encrypted and masked, so a key must not hide among the options."""
-    for name in options:
+    for name in _names(options):
         if _SECRET_NAME.search(name):
             raise ValueError(f"{name!r} looks like a secret; put the key into api_key, where it is encrypted")
     return options
+
+
+def _names(value: Any) -> Iterator[str]:
+    """The names of all members, at any depth."""
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, dict):
+            yield from item
+        if isinstance(item, dict | list):
+            waiting += item.values() if isinstance(item, dict) else item
 
 
 Texts = Annotated[list[Text], Field(max_length=20), AfterValidator(_check_texts)]

@@ -11,6 +11,7 @@ from ..models.errors import ConfigurationError
 from ..voice.turn_detection import choose
 from .assistant import Assistant, Mode, ModelChoice, TurnDetection
 from .document import DocumentRefused, FieldProblem, merge, parse
+from .secret_changes import ELSEWHERE
 
 # Which models a mode runs on. What it does not use must not be given: it would look as if it had an effect.
 USES: dict[Mode, tuple[str, ...]] = {
@@ -111,6 +112,9 @@ def create_model(kind: str, choice: ModelChoice, mode: Mode | None = None) -> An
 def _check_model(kind: str, choice: ModelChoice, mode: Mode) -> list[FieldProblem]:
     if kind == "realtime" and "modalities" in choice.options:
         return [FieldProblem("realtime.options", "the mode decides the modalities; leave them out")]
+    if choice.api_key is None and (places := [name for name in choice.options if ELSEWHERE.search(name)]):
+        message = f"{places[0]!r} leads to another server, which must not get this installation's key: give an api_key"
+        return [FieldProblem(f"{kind}.options", message)]
     # A path would let whoever may write assistants read files of the server.
     if choice.provider.lower() == "local" and _PATH.search(f"{choice.model}:{choice.voice or ''}"):
         return [FieldProblem(kind, "a local model is chosen by its name here, not by the path of a file")]

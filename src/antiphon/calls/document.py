@@ -165,7 +165,7 @@ _SECRET = _SecretMarker()
 
 def _refuse_mask(value: Any) -> Any:
     values = value.values() if isinstance(value, Mapping) else [value]
-    if any(isinstance(text, str) and text.startswith(MASK) for text in values):
+    if any(isinstance(text, str) and MASK in text for text in values):
         raise ValueError("this is the mask that reading shows; leave the field out to keep the secret")
     return value
 
@@ -208,6 +208,10 @@ def _check_headers(headers: dict[str, str]) -> dict[str, str]:
         )
         if not name.isascii() or not plain:
             raise ValueError(f"the header {name!r} has characters that HTTP does not allow")
+    if len({name.lower() for name in headers}) < len(headers):
+        raise ValueError(
+            "two names differ in capital letters only; HTTP takes them for one (null removes one)"
+        )
     return headers
 
 

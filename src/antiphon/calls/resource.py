@@ -13,6 +13,7 @@ from ..models.errors import AntiphonError
 from ..store import Changes, Conflict, OneOf, Page, SecretError, Store, Where, mask
 from ..store import Document as Stored
 from .document import MASK, Document, DocumentRefused, DocumentT, FieldProblem, merge, parse, secret_paths
+from .secret_changes import keep_secrets_at_home, keep_unreadable
 
 SYSTEM_FIELDS = ("id", "version", "created_at", "updated_at")
 _RACES = 10
@@ -118,13 +119,15 @@ class Resource(Generic[DocumentT]):
             DocumentRefused, AlreadyExists, SecretError: as for `create`.
         """
         for attempt in range(_RACES):
-            stored = await store.get(self.collection, id, reveal=True)
+            stored, unreadable = await store.get_readable(self.collection, id)
             if expected_version is not None and stored["version"] != expected_version:
                 raise Conflict(f"{self.noun} {id} is at version {stored['version']}, not {expected_version}")
             current = own_fields(stored)
             document = parse(self.model, merge(self.model, _complete(self.model, current), patch))
             await self._refuse_problems(store, document, id)
             fields = self._fields(document)
+            keep_unreadable(unreadable, current, fields, patch)
+            keep_secrets_at_home(current, fields, patch)
             changes = Changes(
                 set={
                     name: value
@@ -142,6 +145,8 @@ class Resource(Generic[DocumentT]):
                     if expected_version is not None or attempt == _RACES - 1:
                         raise
                     continue
+            if unreadable:
+                return await self.get(store, id)
             return self._shown({**stored, **document.model_dump(mode="json")})
         raise AssertionError("unreachable")
 

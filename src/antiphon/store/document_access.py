@@ -75,6 +75,15 @@ class DocumentAccess(CheckedDocuments):
             raise NotFound(collection, id)
         return self._shown(kind, document, reveal=reveal)
 
+    async def get_readable(self, collection: str, id: str) -> tuple[Document, list[str]]:
+        """The document with its secrets, but for those that cannot be read; and the paths of these. Raises NotFound."""
+        kind = self._collection(collection)
+        stored = await self.backend.fetch(kind, id)
+        if stored is None or stored.get("deleted_at") is not None:
+            raise NotFound(collection, id)
+        document, unreadable = SecretFields(kind, self._keyring).readable(stored)
+        return {name: value for name, value in document.items() if name != UNIQUE}, unreadable
+
     async def find(
         self,
         collection: str,

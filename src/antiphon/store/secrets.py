@@ -39,9 +39,9 @@ def mask(value: Any) -> str:
 
 def is_masked(value: Any) -> bool:
     """Whether `value` is, or holds, what `mask` returned: storing it would replace a secret by its mask."""
-    if isinstance(value, dict):
-        return any(is_masked(item) for item in value.values())
-    return isinstance(value, str) and value.startswith(MASK)
+    if isinstance(value, dict | list):
+        return any(is_masked(item) for item in (value.values() if isinstance(value, dict) else value))
+    return isinstance(value, str) and MASK in value
 
 
 class Keyring:
@@ -160,17 +160,40 @@ class SecretFields:
             document, lambda path, value: self.keyring.open(value, place=self._place(document["id"], path))
         )
 
-    def outdated(self, document: Document) -> dict[str, Any]:
-        """The secrets of a stored document that are not under the newest key, readable, by path."""
+    def readable(self, document: Document) -> tuple[Document, list[str]]:
+        """A copy of a stored document without the secrets that cannot be read, and their paths."""
+        unreadable: list[str] = []
+
+        def opened(path: str, value: Any) -> Any:
+            try:
+                return self.keyring.open(value, place=self._place(document["id"], path))
+            except SecretError:
+                unreadable.append(path)
+                return None
+
+        shown = self._mapped(document, opened)
+        for path in unreadable:
+            parent = shown
+            for step in _steps(path):
+                parent = parent[step]
+            del parent[path.rpartition(".")[2]]
+        return shown, unreadable
+
+    def outdated(self, document: Document) -> tuple[dict[str, Any], list[SecretError]]:
+        """The secrets of a stored document that are not under the newest key, readable, by path; and why others are not."""
         found: dict[str, Any] = {}
+        failures: list[SecretError] = []
 
         def look(path: str, value: Any) -> Any:
             if not self.keyring.is_current(value):
-                found[path] = self.keyring.open(value, place=self._place(document["id"], path))
+                try:
+                    found[path] = self.keyring.open(value, place=self._place(document["id"], path))
+                except SecretError as error:
+                    failures.append(error)
             return value
 
         self._mapped(document, look)
-        return found
+        return found, failures
 
     def _place(self, id: str, path: str) -> str:
         return f"{self.collection.name}/{id}/{path}"

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from . import cursor as cursors
 from .changes import Changes
 from .checked_documents import CheckedDocuments
+from .documents import Collection, Document
+from .errors import SecretError
 from .filters import Range, Where
 from .secrets import SecretFields
 
@@ -48,22 +50,38 @@ class StoreUpkeep(CheckedDocuments):
         return removed
 
     async def reencrypt(self) -> int:
-        """Encrypt all secrets with the newest key, after a new one was put first. Returns the number of documents changed."""
-        changed = 0
+        """Encrypt all secrets with the newest key, after a new one was put first.
+
+        Returns:
+            The number of documents changed.
+
+        Raises:
+            SecretError: some cannot be read; the others are under the newest key all the same.
+        """
+        changed, failures = 0, []
         for kind in self._collections.values():
             if not kind.secret:
                 continue
-            fields = SecretFields(kind, self._keyring)
             after = None
             while found := await self.backend.select(kind, {}, limit=200, after=after):
                 for document in found:
-                    if outdated := fields.outdated(document):
-                        sealed = fields.sealed_changes(document["id"], Changes(set=outdated))
-                        where = {"id": document["id"], "version": document["version"]}
-                        # One that changed in the meantime has its other secrets renewed by the next run.
-                        done = await self.backend.modify(
-                            kind, where, sealed.plus(Changes(increment={"version": 1}))
-                        )
-                        changed += done is not None
+                    done, failed = await self._reencrypt(kind, document)
+                    changed += done
+                    failures += failed
                 after = cursors.Place(found[-1]["created_at"], found[-1]["id"])
+        if failures:
+            raise SecretError(
+                f"{len(failures)} secrets cannot be brought under the newest key ({changed} documents were): {failures[0]}"
+            )
         return changed
+
+    async def _reencrypt(self, kind: Collection, document: Document) -> tuple[bool, list[SecretError]]:
+        fields = SecretFields(kind, self._keyring)
+        outdated, failures = fields.outdated(document)
+        if not outdated:
+            return False, failures
+        sealed = fields.sealed_changes(document["id"], Changes(set=outdated))
+        where = {"id": document["id"], "version": document["version"]}
+        # One that changed in the meantime has its other secrets renewed by the next run.
+        changes = sealed.plus(Changes(increment={"version": 1}))
+        return await self.backend.modify(kind, where, changes) is not None, failures

@@ -197,7 +197,10 @@ def test_documents_can_be_read_when_the_key_is_lost(
             read = (await api.get(f"/tools/{made['id']}")).json()
             assert read["webhook"] == {**made["webhook"], "headers": {"*": "********"}, "secret": "********"}
             assert (await api.get("/tools")).json()["items"] == [read]
-            assert (await api.patch(f"/tools/{made['id']}", {"name": "other"})).status_code == 409
+            renamed = await api.patch(f"/tools/{made['id']}", {"name": "other"})
+            assert (renamed.status_code, renamed.json()["webhook"]) == (200, read["webhook"])
+            anew = await api.patch(f"/tools/{made['id']}", {"webhook": {"secret": "another", "headers": {}}})
+            assert (anew.status_code, anew.json()["code"]) == (409, "secret_key")  # there is no key at all
             assert (await api.delete(f"/tools/{made['id']}")).status_code == 204
 
     run_clean(scenario())
