@@ -195,6 +195,31 @@ def test_a_lookup_that_fails_fails_no_call(
     run_clean(main())
 
 
+@pytest.mark.parametrize("caller", ["\ud800", "sip:%ed%a0%80@pbx", "x" * 5000, "'; DROP TABLE calls; --"])
+def test_no_caller_is_refused_for_how_they_call_themselves(
+    tmp_path: Path, vendor: Any, run_clean: Any, caller: str
+) -> None:
+    async def main() -> None:
+        async with (
+            sqlite_store(tmp_path) as store,
+            http_service(http_answer({"context": {"name": "Ann"}})) as service,
+        ):
+            exchange = Exchange(store)
+            await exchange.set_up()
+            await exchange.ask(service)
+            leg, incoming = exchange.ring(caller=caller)
+            call = await exchange.router.take(incoming)
+            assert call is not None
+            await until(lambda: call.status == "answered")
+            leg.bye()
+            document = await call.wait()
+            assert document["context_lookup"]["outcome"] == "found"
+            assert document["caller_number"]
+            await exchange.aclose()
+
+    run_clean(main())
+
+
 def test_a_strategy_that_is_gone_is_skipped(tmp_path: Path, vendor: Any, run_clean: Any) -> None:
     async def main() -> None:
         async with sqlite_store(tmp_path) as store:

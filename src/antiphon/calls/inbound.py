@@ -35,7 +35,7 @@ from .context_lookup import ContextLookup, LookupOutcome, look_up
 from .context_strategies import CONTEXT_STRATEGIES
 from .context_strategy import ContextRequest
 from .number_mapping import normalize_e164
-from .refused_calls import Caller, RefusalReason, Refused, RefusedCalls
+from .refused_calls import Caller, RefusalReason, Refused, RefusedCalls, shown_number
 from .running_call import NoPlaceCheck, RunningCall
 from .status import CallDirection
 
@@ -160,7 +160,7 @@ class InboundRouter:
         incoming = caller.incoming
         caller.trunk = trunk = await self._trunk(incoming)
         region = trunk.get("default_region")
-        from_number = normalize_caller(incoming.caller_number, region)
+        from_number = shown_number(normalize_caller(incoming.caller_number, region))
         caller.incoming = replace(incoming, caller_number=from_number)
         if (named := await self._named(incoming)) is not None:
             caller.assistant, mapping = named, {"assistant_id": named["id"]}

@@ -100,7 +100,7 @@ async def enqueue(
 
     Args:
         request: what was asked for.
-        api_key_id: by whom; an idempotency key counts for one of them.
+        api_key_id: by whom; an idempotency key counts for one of them, and what replaced it.
         idempotency_key: the same request with the same key is the same call, as long as its record is kept.
         wake: called when a call was queued, as `OutboundDispatcher.poke`.
 

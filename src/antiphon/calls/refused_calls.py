@@ -103,8 +103,8 @@ class Caller:
             "direction": str(CallDirection.INBOUND),
             "service": incoming.service,
             "trunk_id": incoming.trunk_id or None,
-            "caller_number": _shown(incoming.caller_number),
-            "called_number": _shown(incoming.number),
+            "caller_number": shown_number(incoming.caller_number),
+            "called_number": shown_number(incoming.number),
             "inbound_id": mapping.get("id"),
             "variables": {},
             "context": {},
@@ -153,6 +153,6 @@ class RefusedCalls:
         return left >= 1
 
 
-def _shown(number: str) -> str:
+def shown_number(number: str) -> str:
     """What any database can hold: what is dialled may be anything."""
     return number.encode("utf-8", "replace").decode()[:200]

@@ -62,12 +62,17 @@ class ScopeExceeded(KeyRefused):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks: a key, by its id, with what it may do and until when."""
+    """Who asks: a key, by its id, with what it may do and until when.
+
+    Attributes:
+        lineage: the id of the first of the keys that replaced each other by rotation.
+    """
 
     key_id: str
     name: str
     scopes: frozenset[str]
     expires_at: float | None = None
+    lineage: str = ""
 
     def allows(self, scope: str) -> bool:
         """Whether this key may do what needs `scope`. To write includes to read."""
@@ -157,7 +162,11 @@ async def find_key(store: Store, key: str) -> Document | None:
 
 def principal_of(document: Document) -> Principal:
     return Principal(
-        document["id"], document["name"], frozenset(document["scopes"]), document.get("expires_at")
+        document["id"],
+        document["name"],
+        frozenset(document["scopes"]),
+        document.get("expires_at"),
+        document.get("lineage") or document["id"],
     )
 
 
@@ -195,7 +204,13 @@ async def rotate_key(
         raise KeyRefused(f"key {key_id} was rotated before; rotate the key that replaced it")
     _check_rights(by, old["scopes"], old.get("expires_at"))
     key, new = await create_key(
-        store, old["name"], old["scopes"], expires_at=old.get("expires_at"), by=by, rotated_from=key_id
+        store,
+        old["name"],
+        old["scopes"],
+        expires_at=old.get("expires_at"),
+        by=by,
+        rotated_from=key_id,
+        lineage=old.get("lineage") or key_id,
     )
     now = time.time()
     ends = min(now + grace_seconds, old.get("expires_at") or now + grace_seconds)

@@ -145,3 +145,26 @@ def test_every_setting_is_described_with_its_variable(setting: Setting) -> None:
 def test_every_setting_has_one_variable_of_its_own() -> None:
     variables = [setting.variable for setting in all_settings()]
     assert len(set(variables)) == len(variables)
+
+
+@pytest.mark.needs("fastapi")
+@pytest.mark.parametrize(
+    ("text", "days"),
+    [
+        ("", {"webhook_deliveries": 30}),
+        ("[retention]\ncalls_days = 7\n", {"calls": 7, "webhook_deliveries": 7}),
+        ("[retention]\ncalls_days = 90\n", {"calls": 90, "webhook_deliveries": 30}),
+        (
+            "[retention]\ncalls_days = 7\nwebhook_deliveries_days = 2\n",
+            {"calls": 7, "webhook_deliveries": 2},
+        ),
+    ],
+)
+def test_what_was_said_is_not_kept_longer_in_webhooks_than_with_the_call(
+    tmp_path: Path, text: str, days: dict[str, float]
+) -> None:
+    from antiphon.server.platform.platform import retention_of
+
+    kept = retention_of(load(tmp_path, text).settings)
+    assert {name: kept[name] / 86400 for name in days} == days
+    assert kept.get("transcripts") == kept.get("call_events") == kept.get("calls")

@@ -237,3 +237,28 @@ def test_guessing_is_slowed_down_but_locks_nobody_out(rest: Any, run_clean: Any)
             assert (await other.get("/calls")).status_code == 429
 
     run_clean(scenario())
+
+
+def test_a_request_that_is_repeated_with_a_rotated_key_is_the_same_call(rest: Any, run_clean: Any) -> None:
+    async def scenario() -> None:
+        async with rest() as api:
+            assistant = await api.assistant()
+            trunk = await api.create("/trunks", {"name": "line", "provider": "loopback", "numbers": []})
+            body = {"assistant_id": assistant["id"], "trunk_id": trunk["id"], "to_number": "+14155550123"}
+
+            async def placed(key: str) -> str:
+                headers = {"Authorization": f"Bearer {key}", "Idempotency-Key": "order-4711"}
+                answer = await api.client.post("/calls/outbound", json=body, headers=headers)
+                assert answer.status_code == 202
+                return str(answer.json()["call_id"])
+
+            first = await api.create("/keys", {"name": "app", "scopes": ["*"]})
+            second = (await api.post(f"/keys/{first['id']}/rotate")).json()
+            third = (await api.post(f"/keys/{second['id']}/rotate")).json()
+            calls = [await placed(key["key"]) for key in (first, second, third)]
+            assert len(set(calls)) == 1
+            assert "lineage" not in third
+            stranger = await api.create("/keys", {"name": "app", "scopes": ["*"]})
+            assert await placed(stranger["key"]) not in calls
+
+    run_clean(scenario())

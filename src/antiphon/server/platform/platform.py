@@ -77,7 +77,7 @@ class Platform:
         self._name = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._policy = OutboundPolicy(settings.webhooks.allowed_networks)
         self._server_settings = server_settings(settings)
-        self._store = open_store(settings.store, retention=_retention(settings))
+        self._store = open_store(settings.store, retention=retention_of(settings))
         self._rooms = LocalRooms()
         self._metrics = Metrics(self._store, rooms=lambda: len(self._rooms.rooms))
         self._store.backend = MeasuredBackend(self._store.backend, self._metrics)
@@ -420,15 +420,17 @@ def recording_storage(settings: PlatformSettings) -> RecordingStorage:
     return RecordingStorage(folder, chosen.url or None, options=chosen.options)
 
 
-def _retention(settings: PlatformSettings) -> dict[str, float]:
+def retention_of(settings: PlatformSettings) -> dict[str, float]:
     days = settings.retention
+    deliveries = [age for age in (days.webhook_deliveries_days, days.calls_days) if age is not None]
     return retention_in_seconds(
         {
             "calls": days.calls_days,
             "call_events": days.calls_days,
             "transcripts": days.calls_days,
             "recordings": days.recordings_days,
-            "webhook_deliveries": days.webhook_deliveries_days,
+            # They hold what was said, so they are not kept longer than the call itself.
+            "webhook_deliveries": min(deliveries, default=None),
         }
     )
 

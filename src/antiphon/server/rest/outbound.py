@@ -61,7 +61,7 @@ async def place(request: Request) -> Response:
     call = await enqueue(
         state.store,
         wanted,
-        api_key_id=principal_of(request).key_id,
+        api_key_id=principal_of(request).lineage,
         idempotency_key=_idempotency_key(request),
         wake=state.services.on_enqueued,
     )
