@@ -108,6 +108,7 @@ DIALOGUES: dict[str, list[tuple[str, str]]] = {
         ("yes please, and how long will it take?", "sent fifty dollars to Alice | right away"),
     ],
     "one thing about two": [
+        ("Are you open to morrow and on Saturday?", "closed tomorrow | Saturdays from ten"),
         ("are you open on Saturday and Sunday", "Saturdays from ten | closed on Sundays"),
         ("how much is in checking and in savings", "one thousand two hundred fifty | eight thousand four hundred"),
     ],

@@ -52,6 +52,7 @@ def read(text: str, *names: str, asked: str | None = None) -> dict[str, Value]:
         ("one hundred and twenty-five", "125"),
         ("two thousand three hundred forty five", "2345"),
         ("a hundred", "100"),
+        ("Open to-morrow, or to morrow?", "open tomorrow or tomorrow"),
         ("forty to dollars to Alice", "42 dollars to alice"),
         ("forty to Alice", "40 to alice"),
         ("twelve hundred", "1200"),

@@ -19,7 +19,7 @@ _RAW = re.compile(
     r"|(?P<time>\d{1,2}:\d{2})"
     r"|(?P<money>[$£€]\s?\d[\d,]*(?:\.\d+)?k?\b)"
     r"|(?P<number>\d+(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)(?P<suffix>st|nd|rd|th|k)?(?![a-z]*\d)"
-    r"|(?P<word>[^\W\d_]+(?:['’][^\W\d_]+)*)"
+    r"|(?P<word>to[- ]morrow\b|[^\W\d_]+(?:['’][^\W\d_]+)*)"
     r"|(?P<stop>[.?!;]+)",
     re.IGNORECASE,
 )
@@ -33,6 +33,7 @@ _WHOLE = {
     "havent": "have not", "hasnt": "has not", "youre": "you are", "lets": "let us", "wanna": "want to",
     "gonna": "going to", "gimme": "give me", "lemme": "let me", "gotta": "have to", "dunno": "do not know",
     "okay": "ok", "okey": "ok", "alright": "all right", "thankyou": "thank you", "ya": "you",
+    "to morrow": "tomorrow", "to-morrow": "tomorrow",
 }  # fmt: skip
 _IS_AFTER = word_set("what where who how when that there here it he she everything this")
 _TAILS = {"m": "am", "re": "are", "ve": "have", "ll": "will", "d": "would"}
