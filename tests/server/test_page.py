@@ -167,6 +167,12 @@ def test_a_call_by_voice_and_text(listening: Any, run_clean: Any) -> None:
             await page.wait_for_selector(".turns .cut")
             assert await page.locator(".turns details[open]").count() == 1
 
+            await agent.show(type="transcript", id="u9", role="user", text="Right.", final=True)
+            await agent.show(
+                type="transcript", id="u9", role="user", text="Right.", final=True, backchannel=True
+            )
+            await page.wait_for_selector(".speech[data-backchannel=true] >> text=while listening")
+
             await opened.type("fail")
             await page.wait_for_selector(
                 ".notice[data-tone=error] >> text=The language model did not answer."

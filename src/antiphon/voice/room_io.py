@@ -25,6 +25,7 @@ from ..rooms import (
 )
 from .events import (
     AgentStateChanged,
+    Backchannel,
     CloseReason,
     ConversationItemAdded,
     ErrorOccurred,
@@ -104,6 +105,7 @@ class RoomIO:
         self._outbox: deque[str] = deque()
         self._outbox_filled = asyncio.Event()
         self._utterance = 0
+        self._last_said = ("", "")  # the user's last transcript, by its name
         self._last_progress: tuple[str, str] | None = None
         self._room_listeners: list[tuple[str, Callable[..., None]]] = []
         self._publisher: asyncio.Task[None] | None = None
@@ -214,6 +216,7 @@ class RoomIO:
         on(SessionEvent.AGENT_STATE_CHANGED, self._on_state)
         on(SessionEvent.USER_STATE_CHANGED, self._on_state)
         on(SessionEvent.USER_INPUT_TRANSCRIBED, self._on_user_transcript)
+        on(SessionEvent.BACKCHANNEL, self._on_backchannel)
         on(SessionEvent.CONVERSATION_ITEM_ADDED, self._on_item)
         on(SessionEvent.METRICS_COLLECTED, self._on_metrics)
         on(SessionEvent.FUNCTION_TOOLS_EXECUTED, self._on_tools)
@@ -251,17 +254,21 @@ class RoomIO:
                 self._last_progress = progress
                 self._transcript(progress[0], "assistant", progress[1], final=False)
 
-    def _transcript(self, name: str, role: str, text: str, *, final: bool, interrupted: bool = False) -> None:
-        self.send(
-            {
-                "type": "transcript",
-                "id": name,
-                "role": role,
-                "text": text,
-                "final": final,
-                "interrupted": interrupted,
-            }
-        )
+    def _transcript(
+        self,
+        name: str,
+        role: str,
+        text: str,
+        *,
+        final: bool,
+        interrupted: bool = False,
+        backchannel: bool = False,
+    ) -> None:
+        message = {"type": "transcript", "id": name, "role": role, "text": text, "final": final}
+        message["interrupted"] = interrupted
+        if backchannel:
+            message["backchannel"] = True
+        self.send(message)
 
     def _send_state(self) -> None:
         agent, user = self._session.agent_state, self._session.user_state
@@ -274,7 +281,14 @@ class RoomIO:
         name = f"user_{self._utterance + 1}"
         if event.is_final:
             self._utterance += 1
+            self._last_said = (name, event.transcript)
         self._transcript(name, "user", event.transcript, final=event.is_final)
+
+    def _on_backchannel(self, event: Backchannel) -> None:
+        """What was just said takes no turn."""
+        name, text = self._last_said
+        if event.text == text:
+            self._transcript(name, "user", text, final=True, backchannel=True)
 
     def _on_item(self, event: ConversationItemAdded) -> None:
         item = event.item

@@ -36,7 +36,7 @@ export class Transcript {
   }
 
   /** Show a transcript message; the same id again updates it in place. */
-  speech({ id, role, text, final, interrupted }) {
+  speech({ id, role, text, final, interrupted, backchannel }) {
     const key = `${this.#prefix}:${role}:${id}`;
     let entry = this.#entries.get(key);
     if (!entry) {
@@ -50,7 +50,9 @@ export class Transcript {
     entry.text.textContent = text;
     entry.item.dataset.final = String(Boolean(final));
     entry.item.dataset.interrupted = String(Boolean(interrupted));
-    entry.mark.hidden = !interrupted;
+    entry.item.dataset.backchannel = String(Boolean(backchannel));
+    entry.mark.textContent = backchannel ? "while listening" : "interrupted";
+    entry.mark.hidden = !interrupted && !backchannel;
     if (final && !wasFinal) {
       this.#announce(`${role === "user" ? "You" : "Assistant"}: ${text}${interrupted ? " (interrupted)" : ""}`);
     }
@@ -83,7 +85,7 @@ export class Transcript {
   #speechEntry(role) {
     const item = element("li", `speech ${role === "user" ? "user" : "assistant"}`);
     const text = element("span", "words");
-    const mark = element("span", "mark", "interrupted");
+    const mark = element("span", "mark");
     mark.hidden = true;
     const bubble = element("p", "bubble");
     bubble.append(text, mark);
