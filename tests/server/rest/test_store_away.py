@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sqlite3
 from typing import Any
 
 import pytest
@@ -93,5 +94,35 @@ def test_every_error_of_the_store_is_a_problem_that_says_what_to_do(rest: Any, r
                     assert answer.json()["detail"]
             api.store.backend.insert = insert
             assert (await api.post("/calls/outbound", body)).status_code == 202
+
+    run_clean(scenario())
+
+
+def test_who_only_reads_is_served_while_another_process_locks_the_file(
+    rest: Any, run_clean: Any, rest_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from antiphon.server.rest import prompt_answers
+
+    monkeypatch.setattr(prompt_answers, "STORE_SECONDS", 1.0)
+
+    async def scenario() -> None:
+        async with rest() as api:
+            key = await api.with_scopes("*")  # whose first use is to be noted
+            other = sqlite3.connect(rest_store.removeprefix("sqlite:"), isolation_level=None)
+            other.execute("BEGIN IMMEDIATE")
+            try:
+                assert (await key.get("/calls")).status_code == 200
+                tool = {"name": "t", "description": "d", "static": {"value": 1}}
+                refused = await key.post("/tools", tool)
+                assert (refused.status_code, refused.json()["code"]) == (503, "store_unavailable")
+                assert (await key.get("/calls")).status_code == 200
+            finally:
+                other.execute("ROLLBACK")
+                other.close()
+            for _ in range(100):  # the writer waits for the lock up to its own time limit
+                if (made := await key.post("/tools", {**tool, "name": "after"})).status_code == 201:
+                    break
+                await asyncio.sleep(0.1)
+            assert made.status_code == 201
 
     run_clean(scenario())
