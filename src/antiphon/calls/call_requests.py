@@ -23,6 +23,9 @@ from .lifecycle_effects import Commit
 from .lifecycle_events import CancelRequested, Errored
 from .status import TERMINAL, CallStatus
 
+MOST_WAITING = 100
+"""Requests in a call's document, which is written anew with each change."""
+
 _RACES = 20
 _PAUSE = 0.05  # seconds
 
@@ -50,6 +53,15 @@ class NotInProgress(AntiphonError):
         self.status = status
 
 
+class TooManyRequests(AntiphonError):
+    """So much was asked of a call already that it has not begun with."""
+
+    def __init__(self, call_id: str) -> None:
+        super().__init__(
+            f"call {call_id} has {MOST_WAITING} requests to carry out already; ask again when it is done with some"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class CallRequest:
     """One request, as it was taken out of the document."""
@@ -68,9 +80,16 @@ async def submit(
         NotFound: there is no such call.
         CallOver: it has ended.
         NotInProgress: it is not answered yet, and this is not a hang-up.
+        TooManyRequests: too many wait; a hang-up always finds a place, once.
         InvalidDocument: the arguments cannot be stored.
     """
     type = RequestType(type)
+    waiting = (await store.get(COLLECTION, call_id)).get("requests") or []
+    for other in waiting:
+        if type is RequestType.HANG_UP and other["type"] == type:
+            return str(other["id"])
+    if type is not RequestType.HANG_UP and len(waiting) >= MOST_WAITING:
+        raise TooManyRequests(call_id)
     allowed = (CallStatus.QUEUED, *ACTIVE) if type is RequestType.HANG_UP else (CallStatus.ANSWERED,)
     request = {
         "id": f"req_{uuid.uuid4().hex[:20]}",

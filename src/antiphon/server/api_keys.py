@@ -124,8 +124,8 @@ async def create_key(
         KeyRefused: no name, an unknown scope, or an end that is over.
         ScopeExceeded: more rights than `by` has.
     """
-    if not name.strip() or len(name) > 100:
-        raise KeyRefused("a key needs a name of 1 to 100 characters", "name")
+    if not name.strip() or len(name) > 100 or not name.isprintable():
+        raise KeyRefused("a key needs a name of 1 to 100 printable characters", "name")
     if not scopes:
         raise KeyRefused(f"a key needs at least one scope of {', '.join(SCOPES)}", "scopes")
     for scope in scopes:

@@ -357,3 +357,29 @@ def test_two_idempotency_keys_are_refused(rest: Any, run_clean: Any) -> None:
             assert (await api.get("/calls")).json()["items"] == []
 
     run_clean(scenario())
+
+
+def test_a_call_that_takes_nothing_is_not_asked_for_ever(
+    rest: Any, run_clean: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when its process has died, and no supervisor has found it yet."""
+    from antiphon.calls import call_requests
+
+    monkeypatch.setattr(call_requests, "MOST_WAITING", 5)
+
+    async def scenario() -> None:
+        async with rest() as api:
+            call = await api.store.create(
+                "calls", {"status": "answered", "direction": "inbound"}, owner="gone", lease_seconds=60
+            )
+            one = f"/calls/{call['id']}"
+            answers = [await api.post(f"{one}/say", {"text": "Hello."}) for _ in range(7)]
+            assert [answer.status_code for answer in answers] == [202] * 5 + [429] * 2
+            assert answers[-1].json()["code"] == "too_many_requests"
+            assert answers[-1].headers["retry-after"] == "1"
+            for _ in range(3):
+                assert (await api.delete(one)).status_code == 202
+            requests = (await api.store.get("calls", call["id"]))["requests"]
+            assert [request["type"] for request in requests] == ["say"] * 5 + ["hang_up"]
+
+    run_clean(scenario())

@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from starlette.responses import Response
 
-from ...calls.call_requests import CallOver, NotInProgress
+from ...calls.call_requests import CallOver, NotInProgress, TooManyRequests
 from ...calls.document import DocumentRefused, FieldProblem
 from ...calls.outbound_queue import IdempotencyKeyReused
 from ...calls.recording import RecordingNotFound, RecordingNotReady, RecordingUnavailable
@@ -116,6 +116,9 @@ _PROBLEMS: dict[type[Exception], Callable[[Any], Problem]] = {
     InUse: _in_use,
     CallOver: lambda error: Problem(409, "call_over", sentence(error), call_status=error.status),
     NotInProgress: lambda error: Problem(409, "not_in_progress", sentence(error), call_status=error.status),
+    TooManyRequests: lambda error: Problem(
+        429, "too_many_requests", sentence(error), headers={"Retry-After": "1"}
+    ),
     IdempotencyKeyReused: lambda error: Problem(
         409, "idempotency_key_reused", sentence(error), call_id=error.call_id
     ),
