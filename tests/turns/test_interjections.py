@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from antiphon.turns import Weight, weigh
+from antiphon.turns import Asked, Weight, weigh
 
 
 @pytest.mark.parametrize(
@@ -14,7 +14,9 @@ from antiphon.turns import Weight, weigh
         "Okay.",
         "Yeah, yeah.",
         "Mm-hmm.",
-        "Mmm.", "M. M. H. M. M.", "Bright,",
+        "Mmm.",
+        "M. M. H. M. M.",
+        "Bright,",
         "mhm",
         "Uh-huh.",
         "Oh, I see.",
@@ -43,7 +45,7 @@ def test_anything_else_weighs_by_its_length(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["Yes.", "okay", "mm-hmm", "Sure", "Bob", "two hundred", "No."])
 def test_over_a_question_it_is_the_answer(text: str) -> None:
-    assert weigh(text, asked=True) is Weight.INSISTENT
+    assert weigh(text, asked=Asked.NOW) is Weight.INSISTENT
 
 
 @pytest.mark.parametrize(
@@ -51,20 +53,35 @@ def test_over_a_question_it_is_the_answer(text: str) -> None:
     [("I see.", Weight.ACKNOWLEDGEMENT), ("Hmm.", Weight.ACKNOWLEDGEMENT), ("Um", Weight.PLAIN)],
 )
 def test_but_for_what_answers_nothing(text: str, weight: Weight) -> None:
-    assert weigh(text, asked=True) is weight
+    assert weigh(text, asked=Asked.NOW) is weight
 
 
 @pytest.mark.parametrize("text", ["Please.", "thank you", "Thanks a lot!", "please, thanks"])
 def test_a_courtesy_adds_nothing(text: str) -> None:
     assert weigh(text) is Weight.COURTESY
-    assert weigh(text, asked=True) is Weight.INSISTENT
+    assert weigh(text, asked=Asked.NOW) is Weight.INSISTENT
 
 
 @pytest.mark.parametrize("language", ["de", "es-MX", "fr_FR"])
 def test_other_languages_weigh_by_length(language: str) -> None:
-    assert {weigh(text, language=language, asked=True) for text in ("ok", "no", "stop")} == {Weight.PLAIN}
+    assert {weigh(text, language=language, asked=Asked.NOW) for text in ("ok", "no", "stop")} == {
+        Weight.PLAIN
+    }
 
 
 @pytest.mark.parametrize("language", [None, "en", "en-GB", "en_US"])
 def test_english_is_assumed(language: str | None) -> None:
     assert weigh("okay", language=language) is Weight.ACKNOWLEDGEMENT
+
+
+@pytest.mark.parametrize(
+    ("text", "weight"),
+    [
+        ("Yes.", Weight.INSISTENT),
+        ("Okay, yes please.", Weight.INSISTENT),
+        ("Okay.", Weight.ACKNOWLEDGEMENT),
+        ("Please.", Weight.COURTESY),
+    ],
+)
+def test_a_plain_yes_may_answer_a_question_before_it_is_put(text: str, weight: Weight) -> None:
+    assert weigh(text, asked=Asked.SOON) is weight

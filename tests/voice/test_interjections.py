@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from antiphon.models.stt import SpeechEvent, SpeechEventType
-from antiphon.voice.interjections import is_finishing_question
+from antiphon.turns import Asked
+from antiphon.voice.interjections import question_of
 from support.scripted import Answer, Recording, ScriptedLLM, ScriptedSTT, Speech, converse
 from support.virtual_time import run
 
@@ -105,17 +106,27 @@ def test_other_languages_interrupt_as_before() -> None:
     assert record.history[1].interrupted
 
 
+def test_a_yes_may_come_before_the_question() -> None:
+    reply = f"{STATEMENT} {QUESTION}"  # the question is heard from 6.2 to 9.2
+    record = talk(Speech(6.4, 6.7, "Yes, please.", 6.9), answer=reply, until=16)
+    assert record.history[1].interrupted
+    assert record.log()[2] == ("user", "Yes, please.")
+    record = talk(Speech(6.4, 6.7, "Okay.", 6.9), answer=reply, until=16)
+    assert [role for role, _ in record.log()] == ["user", "assistant"]
+
+
 @pytest.mark.parametrize(
-    ("written", "heard", "finishing"),
+    ("written", "heard", "asked"),
     [
-        ("It is done. Anything else today?", "It is done. Anything else", True),
-        ("It is done. Anything else today?", "It is done.", False),
-        ("It is done. Anything else today?", "It is done. Anything else today?", True),
-        ("How are you? It is done.", "How are you? It is", False),
-        ('Say "yes" to go on.', 'Say "yes" to', True),
-        ("Shall I send $50.00 to Dr. Who", "Shall I send $50.00 to Dr.", False),
-        ("", "", False),
+        ("It is done. Anything else today?", "It is done. Anything else", Asked.NOW),
+        ("It is done. Anything else today?", "It is done.", Asked.SOON),
+        ("It is done. Anything else today?", "It is", Asked.NOT),
+        ("It is done. Anything else today?", "It is done. Anything else today?", Asked.NOW),
+        ("How are you? It is done.", "How are you? It is", Asked.NOT),
+        ('Say "yes" to go on.', 'Say "yes" to', Asked.NOW),
+        ("Shall I send $50.00 to Dr. Who", "Shall I send $50.00 to Dr.", Asked.NOT),
+        ("", "", Asked.NOT),
     ],
 )
-def test_a_question_is_being_finished_from_its_half_on(written: str, heard: str, finishing: bool) -> None:
-    assert is_finishing_question(written, heard) is finishing
+def test_a_question_is_being_put_from_its_half_on(written: str, heard: str, asked: Asked) -> None:
+    assert question_of(written, heard) is asked

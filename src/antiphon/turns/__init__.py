@@ -45,7 +45,7 @@ from .events import (
     ToolFinished,
     ToolStarted,
 )
-from .interjections import Weight, weigh
+from .interjections import Asked, Weight, weigh
 from .machine import step
 from .options import TurnDetection, TurnOptions
 from .state import TurnState
@@ -53,6 +53,7 @@ from .states import AgentState, UserState
 
 __all__ = [
     "AgentState",
+    "Asked",
     "CancelSpeculation",
     "CancelTimer",
     "Close",

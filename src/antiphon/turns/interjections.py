@@ -8,9 +8,11 @@ from __future__ import annotations
 import re
 from enum import Enum, auto
 
-# "I am listening." Those in the first list also answer a question. ("Bright" is a "right" misheard, as "step" is a "stop".)
-_AGREEING = """absolutely alright bright cool correct definitely exactly fine good great k ok okay okey perfect right sure true yea yeah
-    yep yes yup|all right|fair enough|go ahead|no problem|no worries|of course|sounds good|that's right|uh huh|ah huh|very good"""
+# "I am listening." Those in the first two lists also answer a question, and those in the first can mean nothing else once it is
+# known that one will be asked. ("Bright" is a "right" misheard, as "step" is a "stop".)
+_AFFIRMING = "absolutely correct definitely exactly yep yes yup|go ahead|of course|that's right"
+_AGREEING = """alright bright cool fine good great k ok okay okey perfect right sure true yea yeah|ah huh|all right|fair enough|no
+    problem|no worries|sounds good|uh huh|very good"""
 _LISTENING = """aha ah continue gotcha indeed interesting nice oh really understood wow|carry on|go on|got it|i see|keep going|
     makes sense"""
 # "It is my turn", however briefly said.
@@ -23,6 +25,20 @@ _COURTEOUS = (
 _FILLING = "er erm uh um"
 _AGREEING_HUM = "mhm+|mm+(?: h?m+)?|hm+ h?m+|m(?: [hm]+)+"  # "mhm", "mm", "mm-hmm", "M. H. M."
 _LISTENING_HUM = "hm+"
+
+
+class Asked(Enum):
+    """Whether the agent is putting a question.
+
+    Attributes:
+        NOT: it is not.
+        SOON: its reply ends with one, and half of the reply was heard.
+        NOW: it is finishing one, and whoever speaks now answers it.
+    """
+
+    NOT = auto()
+    SOON = auto()
+    NOW = auto()
 
 
 class Weight(Enum):
@@ -55,25 +71,26 @@ def _alternatives(*lists: str) -> str:
     return "|".join(sorted(entries, key=len, reverse=True))
 
 
-_AGREED = f"{_AGREEING_HUM}|{_alternatives(_AGREEING, _COURTEOUS)}"
+_AGREED = f"{_AGREEING_HUM}|{_alternatives(_AFFIRMING, _AGREEING, _COURTEOUS)}"
 _ACKNOWLEDGING = f"{_AGREED}|{_LISTENING_HUM}|{_alternatives(_LISTENING)}"
 _BESIDE = f"{_ACKNOWLEDGING}|{_alternatives(_FILLING)}"
 _STOPPED = _alternatives(_STOPPING)
 _ACKNOWLEDGED = re.compile(rf"(?:(?:{_ACKNOWLEDGING}) )+")
 _HAS_AGREED = re.compile(rf"(?:(?:{_BESIDE}) )*?(?:{_AGREED}) ")
+_HAS_AFFIRMED = re.compile(rf"(?:(?:{_BESIDE}) )*?(?:{_alternatives(_AFFIRMING)}) ")
 _COMMANDED = re.compile(rf"(?:(?:{_BESIDE}) )*?(?:{_STOPPED}) (?:(?:{_BESIDE}|{_STOPPED}) )*")
 _COURTEOUSLY = re.compile(rf"(?:(?:{_alternatives(_COURTEOUS)}) )+")
 _FILLED = re.compile(rf"(?:(?:{_alternatives(_FILLING)}) )*")
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 
 
-def weigh(text: str, *, language: str | None = None, asked: bool = False) -> Weight:
+def weigh(text: str, *, language: str | None = None, asked: Asked = Asked.NOT) -> Weight:
     """What `text` means over the agent's voice.
 
     Args:
         text: an interim or final transcript.
         language: what is spoken, as in "en-GB"; None: unknown, taken for English.
-        asked: whether the agent is finishing a question, which whoever speaks now is answering.
+        asked: what the agent is asking.
     """
     if language is not None and language.replace("_", "-").split("-")[0].lower() != "en":
         return Weight.PLAIN
@@ -81,9 +98,11 @@ def weigh(text: str, *, language: str | None = None, asked: bool = False) -> Wei
     if _FILLED.fullmatch(words):
         return Weight.PLAIN
     acknowledged = _ACKNOWLEDGED.fullmatch(words) is not None
-    if asked:
+    if asked is Asked.NOW:
         only_listens = acknowledged and not _HAS_AGREED.match(words)
         return Weight.ACKNOWLEDGEMENT if only_listens else Weight.INSISTENT
+    if asked is Asked.SOON and acknowledged and _HAS_AFFIRMED.match(words):
+        return Weight.INSISTENT
     if acknowledged:
         return Weight.COURTESY if _COURTEOUSLY.fullmatch(words) else Weight.ACKNOWLEDGEMENT
     return Weight.INSISTENT if _COMMANDED.fullmatch(words) else Weight.PLAIN

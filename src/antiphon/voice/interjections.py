@@ -1,7 +1,7 @@
 """Weighs what the user says over the agent: by its words, and by whether the agent is just asking something.
 
-"Yes" over an explanation means "go on"; over the end of "shall I do it now?" it is the answer, and the rest of the question
-need not be heard.
+"Yes" over an explanation means "go on"; where "shall I do it now?" is about to be asked it is the answer, and the rest need
+not be heard.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ..turns import Weight, weigh
+from ..turns import Asked, Weight, weigh
 
 if TYPE_CHECKING:
     from .conversation import Conversation
@@ -25,11 +25,13 @@ class Interjections:
     def __init__(self, conversation: Conversation, listening: EndOfTurn) -> None:
         self._conversation = conversation
         self._listening = listening
-        self._asked = False
+        self._asked = Asked.NOT
 
     def speech_started(self) -> None:
         """The user begins to speak: what the agent is saying now is what the words will be about."""
-        self._asked = self._is_being_asked()
+        heard = self._conversation.audible_text()
+        written = self._conversation.audible_whole
+        self._asked = Asked.NOT if heard is None else question_of(written, heard[1])
 
     def weigh(self, text: str) -> Weight:
         """What a transcript means to the reply that is being heard."""
@@ -38,18 +40,19 @@ class Interjections:
             self.speech_started()
         return weigh(text, language=self._listening.language, asked=self._asked)
 
-    def _is_being_asked(self) -> bool:
-        heard = self._conversation.audible_text()
-        return heard is not None and is_finishing_question(self._conversation.audible_whole, heard[1])
 
-
-def is_finishing_question(written: str, heard: str) -> bool:
-    """Whether the last sentence of a reply is a question, and half of its words were heard.
+def question_of(written: str, heard: str) -> Asked:
+    """What a reply that ends with a question is asking at this moment.
 
     Args:
         written: the reply, as far as it is known.
         heard: the beginning of it that was heard.
     """
     last = _BETWEEN_SENTENCES.split(written.strip())[-1]
-    left = len(written.split()) - len(heard.split())
-    return bool(_ASKS.search(last)) and left <= len(last.split()) / 2
+    if not _ASKS.search(last):
+        return Asked.NOT
+    count = len(written.split())
+    left = count - len(heard.split())
+    if left <= len(last.split()) / 2:
+        return Asked.NOW
+    return Asked.SOON if left <= count / 2 else Asked.NOT
