@@ -9,7 +9,7 @@ from collections import OrderedDict
 
 from fastapi import Request
 
-from ..store import Store, StoreUnavailable, hurried
+from ..store import NotFound, Store, StoreUnavailable, hurried
 from . import api_keys
 from .api_keys import Principal
 from .problems import Problem
@@ -79,6 +79,16 @@ class Authenticator:
         with hurried(_NOTED_WITHIN):  # of its own: what is asked for may go well although this does not
             await api_keys.note_use(self._store, document)
         return principal
+
+    async def still_valid(self, principal: Principal) -> bool:
+        """Whether a key that was good is so still; while the store is away, whether it would be by its date."""
+        try:
+            principal = api_keys.principal_of(await self._store.get(api_keys.COLLECTION, principal.key_id))
+        except NotFound:
+            return False
+        except StoreUnavailable:
+            pass
+        return _is_valid(principal)
 
     def _remember(self, hashed: str, principal: Principal) -> None:
         self._proven[hashed] = principal

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
@@ -176,5 +177,59 @@ def test_there_are_not_too_many_streams(rest: Any, run_clean: Any) -> None:
             for task in open_ones:
                 assert events_in((await task).text) == ["ended"]
             assert (await api.get(path)).status_code == 200
+
+    run_clean(scenario())
+
+
+@pytest.mark.parametrize("how", ["revoked", "expired"])
+def test_a_stream_ends_with_its_key(rest: Any, run_clean: Any, how: str) -> None:
+    from antiphon.server.rest import EventStreams
+
+    async def scenario() -> None:
+        async with rest() as api:
+            api.state.events = EventStreams(look_every=0.02, heartbeat=0.05)
+            key = await api.with_scopes("calls:read")
+            call_id = await a_call(api)
+            reading = asyncio.create_task(key.get(f"/calls/{call_id}/events"))
+            await opened(api, 1)
+            await asyncio.sleep(0.2)
+            assert not reading.done()
+            document = await api.store.find_one("api_keys", {"name": "of a test"})
+            if how == "revoked":
+                await api.delete(f"/keys/{document['id']}")
+            else:
+                await api.store.update("api_keys", document["id"], {"expires_at": time.time() - 1})
+            async with asyncio.timeout(5):
+                answer = await reading
+            assert answer.status_code == 200
+            assert api.state.events.count == 0
+
+    run_clean(scenario())
+
+
+def test_a_stream_outlives_a_store_that_is_away(rest: Any, run_clean: Any) -> None:
+    from antiphon.server.rest import EventStreams
+    from antiphon.store import StoreUnavailable
+
+    async def away(*_: Any, **__: Any) -> Any:
+        raise StoreUnavailable("the database does not answer")
+
+    async def scenario() -> None:
+        async with rest() as api:
+            api.state.events = EventStreams(look_every=0.02, heartbeat=0.05)
+            call_id = await a_call(api)
+            await file(api, call_id, "answered")
+            get = api.store.get
+            reading = asyncio.create_task(api.get(f"/calls/{call_id}/events"))
+            await opened(api, 1)
+            api.store.get = away
+            await asyncio.sleep(0.3)
+            assert not reading.done()
+            api.store.get = get
+            await end(api, call_id)
+            async with asyncio.timeout(5):
+                text = (await reading).text
+            assert events_in(text) == ["answered", "ended"]
+            assert ": still here" in text
 
     run_clean(scenario())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
@@ -48,7 +49,12 @@ async def events(request: Request, id: Id) -> Response:
             "Too many event streams are open; close one.",
             headers={"Retry-After": "30"},
         ) from None
-    stream = state.events.follow(state.store, id, request.headers.get("last-event-id"))
+    stream = state.events.follow(
+        state.store,
+        id,
+        request.headers.get("last-event-id"),
+        partial(state.authenticator.still_valid, principal_of(request)),
+    )
     # Proxies such as nginx hold back what is not whole unless they are told.
     headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return _Stream(stream, release, headers)

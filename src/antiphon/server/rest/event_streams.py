@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 from ...calls.status import TERMINAL
-from ...store import Document, NotFound, Store
+from ...store import Document, NotFound, Store, StoreUnavailable
 
 HEARTBEAT = 15.0  # seconds of silence after which a comment keeps proxies from closing the connection
 LOOK_EVERY = 1.0  # seconds
@@ -25,6 +25,10 @@ _LAST_EVENTS_WITHIN = 60.0
 
 class TooManyStreams(Exception):
     """No more clients can follow events now."""
+
+
+async def _always() -> bool:
+    return True
 
 
 class EventStreams:
@@ -82,20 +86,41 @@ class EventStreams:
 
         return release
 
-    async def follow(self, store: Store, call_id: str, last_event_id: str | None) -> AsyncIterator[str]:
+    async def follow(
+        self,
+        store: Store,
+        call_id: str,
+        last_event_id: str | None,
+        allowed: Callable[[], Awaitable[bool]] = _always,
+    ) -> AsyncIterator[str]:
         """The text of a stream: the events after `last_event_id`, those that come, and heartbeats.
 
-        An id that is not known replays everything: twice is better than never.
+        An id that is not known replays everything: twice is better than never. While the store is away there are heartbeats
+        only.
+
+        Args:
+            allowed: asked as often as there are heartbeats whether the stream may go on.
         """
         loop = asyncio.get_running_loop()
-        ends_at, said_at = loop.time() + self._longest, loop.time()
+        ends_at, said_at, asked_at = loop.time() + self._longest, loop.time(), loop.time()
         sent: set[str] = set()
         over_since: float | None = None
         yield f"retry: {RETRY}\n\n"
         with self._waker(call_id) as waker:
             while not self._closed.is_set() and loop.time() < ends_at:
                 waker.clear()
-                call, events = await _read(store, call_id)
+                if loop.time() - asked_at >= self._heartbeat:
+                    asked_at = loop.time()
+                    if not await allowed():
+                        return
+                if loop.time() - said_at >= self._heartbeat:
+                    said_at = loop.time()
+                    yield ": still here\n\n"
+                try:
+                    call, events = await _read(store, call_id)
+                except StoreUnavailable:
+                    await self._pause(waker)
+                    continue
                 if not sent and last_event_id is not None:
                     sent.update(_up_to(events, last_event_id))
                     last_event_id = None
@@ -110,9 +135,6 @@ class EventStreams:
                     over_since = loop.time() if over_since is None else over_since
                     if loop.time() - over_since > _LAST_EVENTS_WITHIN:
                         return
-                if loop.time() - said_at >= self._heartbeat:
-                    said_at = loop.time()
-                    yield ": still here\n\n"
                 await self._pause(waker)
 
     async def _pause(self, waker: asyncio.Event) -> None:
