@@ -17,7 +17,8 @@ PACING = "pacing"
 CATCH_UP = 0.5  # seconds of lateness that are made up for; then the pace begins anew
 LONGEST_LEASE = 600.0  # seconds; tells calls that somebody holds from those scheduled for later
 _RACES = 20
-_GIVING_WAY = (0.2, 0.4, 0.8, 1.0, 1.0)  # seconds until the next look whether others gave way
+_GIVING_WAY = (0.25, 0.5, 1.0, 1.5, 1.5)  # seconds until the next look whether others gave way
+_PATIENT_LOOKS = 2  # so long whoever gives way may take to hang up and to write it down
 
 
 async def count_places(store: Store, trunk_id: str | None = None) -> int:
@@ -40,12 +41,13 @@ async def keeps_place(store: Store, call: Document, limit: int, trunk_id: str | 
     """Whether an inbound call that has taken its place, by its record, may keep it.
 
     Of several that took the last places at once, in processes that did not see each other, the younger give way at once. The
-    others look again: if there are still too many, some of the younger had kept their places, and one more gives way
-    each time. A call keeps its place only if there are not too many with it, so of all that keep theirs, the one
+    others look again: if there are still too many after a while, some of the younger had kept their places, and one more
+    gives way each time. A call keeps its place only if there are not too many with it, so of all that keep theirs, the one
     that came last saw the others.
     """
-    for kept, pause in enumerate((*_GIVING_WAY, None)):
+    for look, pause in enumerate((*_GIVING_WAY, None)):
         excess = await count_places(store, trunk_id) - limit
+        kept = max(0, look - _PATIENT_LOOKS)
         if excess <= 0:
             return True
         if pause is None or await _younger(store, call, trunk_id, excess + kept) < excess + kept:
