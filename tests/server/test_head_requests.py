@@ -59,3 +59,14 @@ def test_no_content_leaves_the_application_and_allow_names_head(in_process: Any,
                 assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD")
 
     run_clean(scenario())
+
+
+def test_head_over_a_connection_that_is_used_again(listening: Any, run_clean: Any) -> None:
+    async def scenario() -> None:
+        async with listening() as served, httpx.AsyncClient(base_url=served.url) as client:
+            for path in ("/healthz", "/", "/static/js/main.js", "/nothing"):
+                head, got = await client.head(path), await client.get(path)
+                assert (head.status_code, head.content) == (got.status_code, b"")
+                assert got.content
+
+    run_clean(scenario())
