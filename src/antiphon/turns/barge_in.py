@@ -11,7 +11,7 @@ from .effects import LogBackchannel, PausePlayout
 from .floor import FloorTransition
 from .interjections import Weight
 from .interruption import Overlap, Verdict, count_words, judge
-from .state import Paused, Playing, Released
+from .state import Free, Paused, Playing, Released
 from .transition import AWAY, BARGE_IN, RESUME, TEXT_END
 
 
@@ -89,6 +89,19 @@ class BargeInTransition(FloorTransition):
             self.cancel_timer(AWAY)
         words = max(overlap.words, count_words(text))
         self.change(overlap=replace(overlap, words=words, weight=weight), user_is_away=False)
+
+    def counted(self, weight: Weight) -> Weight:
+        """The weight of words, where it is not the application that ends turns: then all words are meant for it."""
+        return Weight.PLAIN if self.state.options.turn_detection == "manual" else weight
+
+    def leaves_the_floor(self, weight: Weight) -> bool:
+        """Whether words take no turn although nothing is heard that they could stop."""
+        state = self.state
+        if not weight.yields or state.pending.finals:
+            return False
+        if not isinstance(state.floor, Free):
+            return True
+        return bool(state.replies) and (weight is Weight.COURTESY or state.replies[0].announced)
 
     def backchannel(self, text: str) -> None:
         """Keep words that take no turn for the record. What they paused, or held back, goes on once their speaker is silent."""

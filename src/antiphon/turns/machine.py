@@ -102,9 +102,9 @@ class _Step(BargeInTransition):
             case SpeechEnded(at):
                 self.speech_ended(at)
             case Interim(text, weight):
-                self.interim(text.strip(), weight)
+                self.interim(text.strip(), self.counted(weight))
             case Final(text, end_at, weight):
-                self.final(text.strip(), end_at, weight)
+                self.final(text.strip(), end_at, self.counted(weight))
             case EndOfTurnScored(probability, text):
                 self.scored(probability, text)
             case ReplyQueued():
@@ -221,10 +221,10 @@ class _Step(BargeInTransition):
                 self.backchannel(text)
                 return
             self.interrupt()
+        elif self.leaves_the_floor(weight):
+            self.backchannel(text)
+            return
         elif self.state.replies and self.state.options.turn_detection != "manual":
-            if weight is Weight.COURTESY or (weight.yields and self.state.replies[0].announced):
-                self.backchannel(text)
-                return
             self.drop_waiting("superseded", lambda reply: reply.interruptible)
         self.cancel_timer(RESUME)
         self.gather(text, end_at)
