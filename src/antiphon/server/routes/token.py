@@ -10,6 +10,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
+from ...store import InvalidDocument, check_value
 from ..auth import check_scope
 from ..dispatch import AgentInfo
 from ..problems import Problem
@@ -21,6 +22,8 @@ router = APIRouter()
 MOST_VARIABLES = 4096
 """Characters of `variables`: they travel in the token, in a header."""
 SCOPE = "calls:write"
+AGENT = "agent"
+"""Who answers, in the room: of two with one identity the first has to leave."""
 
 _IDENTITY = re.compile(r"[\w.@+:-]{1,64}")
 
@@ -40,9 +43,11 @@ async def get_token(
     if not private:
         _count(request)
     found = await _find(request, agent, private=private)
-    if identity and not _IDENTITY.fullmatch(identity):
+    if identity and (not _IDENTITY.fullmatch(identity) or identity == AGENT):
         raise Problem(
-            422, "invalid_request", "identity may have 1 to 64 letters, digits and the characters . _ @ + : -"
+            422,
+            "invalid_request",
+            f"identity may have 1 to 64 letters, digits and the characters . _ @ + : -, and not be {AGENT!r}",
         )
     grant = Grant(
         identity=identity or f"user-{secrets.token_hex(4)}",
@@ -116,6 +121,10 @@ def _checked_variables(text: str, *, private: bool) -> str:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise Problem(422, "invalid_request", f"variables is not JSON: {error}") from None
-    if not isinstance(values, dict):
-        raise Problem(422, "invalid_request", "variables must be a JSON object")
+    if not isinstance(values, dict) or not isinstance(values.get("context", {}), dict):
+        raise Problem(422, "invalid_request", "variables must be a JSON object, and so must context in it")
+    try:
+        check_value(values, "variables")
+    except InvalidDocument as error:  # the call's record could not hold it
+        raise Problem(422, "invalid_request", f"{error}") from None
     return json.dumps(values, separators=(",", ":"))
