@@ -112,6 +112,12 @@ DIALOGUES: dict[str, list[tuple[str, str]]] = {
         ("are you open on Saturday and Sunday", "Saturdays from ten | closed on Sundays"),
         ("how much is in checking and in savings", "one thousand two hundred fifty | eight thousand four hundred"),
     ],
+    "both": [
+        ("what's my balance", "checking | savings"),
+        ("both please", "one thousand two hundred fifty | eight thousand four hundred"),
+        ("block my card", "debit | credit"),
+        ("both", "debit | credit | ?"),
+    ],
     "a blocked card and a new one": [
         ("block my debit card and order a new one", "debit | !credit"),
         ("yes", "four, eight, two, one | new debit card | Thursday"),

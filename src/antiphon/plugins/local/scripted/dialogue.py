@@ -128,6 +128,9 @@ class Dialogue:
         ):
             text, state = more[0], replace(state, later=more[1])
         slot = self.script.slots[asked] if asked else None
+        if slot and len(slot.values) == 2 and "both" in words(text) and not intent.confirm:
+            text, later = slot.values
+            state = replace(state, later=later)
         found = self.read(text, intent.all_slots, asked)
         changes = {name: value for name, value in found.values.items() if task.slots.get(name) != value}
         if is_hold(text) and len(words(text)) <= 4 and not changes and yes_or_no(text) is not False:
