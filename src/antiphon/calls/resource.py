@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic
@@ -16,7 +18,8 @@ from .document import MASK, Document, DocumentRefused, DocumentT, FieldProblem, 
 from .secret_changes import keep_secrets_at_home, keep_unreadable
 
 SYSTEM_FIELDS = ("id", "version", "created_at", "updated_at")
-_RACES = 10
+_RACES = 40
+_PAUSE = 0.05  # seconds at most until a change that somebody else was faster than is tried again
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +147,7 @@ class Resource(Generic[DocumentT]):
                 except Conflict:
                     if expected_version is not None or attempt == _RACES - 1:
                         raise
+                    await asyncio.sleep(random.uniform(0, _PAUSE))
                     continue
             if unreadable:
                 return await self.get(store, id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -403,5 +404,20 @@ def test_the_allow_header_names_all_methods(rest: Any, run_clean: Any) -> None:
             response = await api("PUT", "/tools/x")
             assert response.status_code == 405
             assert set(response.headers["allow"].split(", ")) >= {"GET", "PATCH", "DELETE"}
+
+    run_clean(scenario())
+
+
+def test_many_who_change_one_document_at_once_lose_nothing(rest: Any, run_clean: Any) -> None:
+    async def scenario() -> None:
+        async with rest() as api:
+            made = await api.create("/tools", {**WEB_TOOL, "name": "shared"})
+            one, names = f"/tools/{made['id']}", [f"X-{number}" for number in range(25)]
+            answers = await asyncio.gather(
+                *(api.patch(one, {"webhook": {"headers": {name: "v"}}}) for name in names)
+            )
+            assert {answer.status_code for answer in answers} == {200}
+            headers = (await api.get(one)).json()["webhook"]["headers"]
+            assert set(headers) >= set(names)
 
     run_clean(scenario())
