@@ -85,3 +85,8 @@ def test_english_is_assumed(language: str | None) -> None:
 )
 def test_a_plain_yes_may_answer_a_question_before_it_is_put(text: str, weight: Weight) -> None:
     assert weigh(text, asked=Asked.SOON) is weight
+
+
+@pytest.mark.parametrize("word", ["m", "mm", "hm", "okay", "uh huh"])
+def test_what_a_recogniser_repeats_without_end_takes_no_time(word: str) -> None:
+    assert weigh(f"{word} " * 200 + "x") is Weight.PLAIN

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from enum import Enum, auto
 
+MOST_WORDS = 8  # more are no interjection
+
 # "I am listening." Those in the first two lists also answer a question, and those in the first can mean nothing else once it is
 # known that one will be asked. ("Bright" is a "right" misheard, as "step" is a "stop".)
 _AFFIRMING = "absolutely correct definitely exactly yep yes yup|go ahead|of course|that's right"
@@ -94,7 +96,10 @@ def weigh(text: str, *, language: str | None = None, asked: Asked = Asked.NOT) -
     """
     if language is not None and language.replace("_", "-").split("-")[0].lower() != "en":
         return Weight.PLAIN
-    words = "".join(f"{word} " for word in _WORD.findall(text.casefold().replace("’", "'")))
+    said = _WORD.findall(text.casefold().replace("’", "'"))
+    if len(said) > MOST_WORDS:
+        return Weight.INSISTENT if asked is Asked.NOW else Weight.PLAIN
+    words = "".join(f"{word} " for word in said)
     if _FILLED.fullmatch(words):
         return Weight.PLAIN
     acknowledged = _ACKNOWLEDGED.fullmatch(words) is not None
