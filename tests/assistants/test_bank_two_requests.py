@@ -56,6 +56,7 @@ def test_two_requests(text: str, second: str) -> None:
         "what time do you open and when do you close",
         "I lost my card, please block it",
         "hello, what's my balance",
+        "what's my balance and " * 20 + "when are you open",
         "what's my balance, thanks and goodbye",
         "look at savings and tell me what is there",
         "send money to my landlord, and make it fifty",

@@ -19,6 +19,7 @@ from .word_list import word_set
 _CLEAR = 0.62  # how well either side must fit its intent
 _OUTRIGHT = 0.75  # how well what follows a text must fit, not to be a part of it
 _WHOLE = 0.9  # a sentence that fits one intent so well is one request
+_MOST_WORDS = 40  # of a text that is taken apart: trying each place in it takes time
 _MOST_WORDS_OF_A_VALUE = 4
 _BOUNDARY = re.compile(
     r"(?P<stop>[.?!;]+)\s+(?:(?:and|also|plus|then)\b,?\s*)*"
@@ -45,7 +46,7 @@ def split_requests(script: Script, text: str, read: Read) -> tuple[str, str] | N
         text: what the caller said.
         read: reads the named slots from a text.
     """
-    if refuses(text):
+    if refuses(text) or len(words(text)) > _MOST_WORDS:
         return None
     for boundary in _BOUNDARY.finditer(text):
         first, second = text[: boundary.start()], text[boundary.end() :]
@@ -70,6 +71,8 @@ def split_answer(
     script: Script, text: str, intent: Intent, is_answer: Callable[[str], bool]
 ) -> tuple[str, str] | None:
     """The answer to a question about `intent` and the request that follows it, as in "savings, and when are you open?"."""
+    if len(words(text)) > _MOST_WORDS:
+        return None
     for boundary in _BOUNDARY.finditer(text):
         answer, request = text[: boundary.start()], text[boundary.end() :]
         other = _intent(script, request)
