@@ -14,7 +14,7 @@ from antiphon.calls.transcript import TranscriptWriter
 from antiphon.models.chat_context import ToolCall
 from antiphon.models.llm import ChatChunk, Usage
 from antiphon.models.tools import FunctionTool
-from antiphon.store import AlreadyExists, StoreUnavailable
+from antiphon.store import AlreadyExists, StoreUnavailable, check_value
 from support.scripted import Answer, Recording, ScriptedLLM, Speech, converse
 from support.virtual_time import run
 
@@ -205,3 +205,22 @@ def test_tokens_count_when_the_model_reports_them() -> None:
 def test_nobody_was_there() -> None:
     assert usage_of(None, heard_seconds=0, call_seconds=0)["llm_requests"] == 0
     assert CallMetrics().summary()["response_latency"] == {"p50": None, "p95": None, "max": None}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        '{"amount": 1' + "0" * 30 + "}",
+        '{"amount": NaN}',
+        '{"amount": 1e999}',
+        '{"a":' * 100 + "1" + "}" * 100,
+        '{"a":' * 100_000,
+        "no JSON",
+    ],
+    ids=lambda text: text[:15],
+)
+def test_arguments_that_no_store_takes_are_kept_as_they_were_written(arguments: str) -> None:
+    kept = transcript._arguments(arguments)
+    assert kept == arguments
+    check_value(kept, "arguments")
+    assert transcript._arguments('{"amount": 12}') == {"amount": 12}

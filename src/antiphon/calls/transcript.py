@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from ..store import AlreadyExists, InvalidDocument, Store, StoreError
+from ..store import AlreadyExists, InvalidDocument, Store, StoreError, check_value
 from ..voice import (
     AgentSession,
     ConversationItemAdded,
@@ -175,7 +175,7 @@ def _arguments(text: str) -> Any:
     """A tool's arguments as they were meant, or as they were written if that is no JSON."""
     try:
         arguments = json.loads(_text(text))
-        json.dumps(arguments, allow_nan=False).encode()
-    except ValueError:
+        check_value(arguments, "arguments")
+    except (ValueError, RecursionError, InvalidDocument):
         return _text(text)
     return arguments
