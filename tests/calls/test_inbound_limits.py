@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from antiphon.calls import inbound
+from antiphon.calls import call_capacity, inbound
+from antiphon.calls.call_capacity import keeps_place
 from antiphon.calls.inbound import InboundOptions, InboundRouter
 from support.calls import Rehearsed, Stage, rehearsed, until
 
@@ -43,6 +44,8 @@ def test_no_process_takes_a_call_too_many(
         return 0
 
     monkeypatch.setattr(inbound, "count_places", nothing_yet)
+    if apart:  # whoever waits there waits in vain
+        monkeypatch.setattr(call_capacity, "_GIVING_WAY", (0.1,) * 5)
 
     async def main() -> None:
         async with AsyncExitStack() as stack:
@@ -89,9 +92,6 @@ def test_no_process_takes_a_call_too_many(
 def test_the_youngest_gives_way_and_the_others_wait_for_it(
     open_it: Any, clock: Any, run_clean: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from antiphon.calls import call_capacity
-    from antiphon.calls.call_capacity import keeps_place
-
     monkeypatch.setattr(call_capacity, "_GIVING_WAY", (0.05,) * 5)
 
     async def main() -> None:
