@@ -58,7 +58,10 @@ _WHAT = {
     "vad": "voice activity detector",
     "realtime": "realtime model",
 }
-_HINT = f"{LOCAL_MODELS_VARIABLE}=local in the environment runs any agent on the local models."
+_HINT = (
+    f"{LOCAL_MODELS_VARIABLE}=local in the environment runs any agent that names its models, as in "
+    'AgentSession(stt="deepgram/nova-3"), on the local models.'
+)
 
 _registered: dict[str, Any] = {}
 _announced: set[str] = set()
