@@ -15,7 +15,7 @@ from .cuts import Step, Turn, balanced, steps, weighed
 from .services import dialogue
 from .speech import disturbed, spelled
 
-SPELLED, ELSEWHERE = 0.14, 0.10  # spelled turns, and turns about other services, for each turn of the file
+SPELLED, ELSEWHERE = 0.14, 0.2  # spelled turns, and turns about other services, for each turn of the file
 _SPELLED_CUTS = (
     2.0  # weight of all cuts of a spelled turn: there are many, and nobody likes to say a number twice
 )
