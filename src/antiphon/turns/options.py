@@ -41,7 +41,7 @@ class TurnOptions:
     min_endpointing_delay: float = 0.5
     max_endpointing_delay: float = 3.0
     unheard_words_delay: float = 1.25
-    end_of_turn_threshold: float = 0.15
+    end_of_turn_threshold: float = 0.25
     immediate_threshold: float = 0.9
     detector_patience: float = 0.1
     min_interruption_duration: float = 0.5
