@@ -46,6 +46,15 @@ DIALOGUES: dict[str, list[tuple[str, str]]] = {
     "the rent goes to the landlord": [
         ("settle my rent, it's eight hundred and fifty", "eight hundred fifty dollars | landlord"),
     ],
+    "stop is said to the answer, not to a card": [
+        ("what are my latest transactions", "latest payments"),
+        ("Stop, please, when are you open on Friday?", "open on Fridays | !card"),
+        ("Stop! What's my savings balance?", "eight thousand four hundred | !card"),
+        ("okay stop, what time do you close on Thursday", "Thursday | !card"),
+        ("wait, please, how much is in checking?", "one thousand two hundred fifty | !card"),
+        ("no stop please and tell me when you are open on Friday", "open on Fridays | !card"),
+        ("Stop. Please stop my debit card.", "debit card | ?"),
+    ],
     "it is understood": [
         ("what's my savings balance", "eight thousand four hundred"),
         ("I see", "anything else | !goodbye"),

@@ -42,6 +42,12 @@ _CORRECTION = re.compile(
 _REFUSES = re.compile(
     r"^(?:(?:oh|well|please|ok|no|actually|hey|wait) )*(?:do not|never)(?: you)?(?! (?:know|have|see|remember|understand|think|get|recall|recognize))\b"
 )
+# Said to what was being said; what is asked comes after it.
+_STOP_FIRST = re.compile(
+    r"^\W*(?:(?:ok|okay|no|oh|hey|please|well|all right)\b\W+)*(?:stop|wait|quiet|enough)\b\W+(?:please\b\W+)?(?:and\b\W+)?"
+    r"(?=(?:what|when|where|who|how|which|why|is|are|can|could|do|does|tell|i|please)\b)",
+    re.IGNORECASE,
+)
 _AROUND_CANCEL = word_set(
     "no oh ok well please just actually sorry i you it that then now wait and have do um uh"
 )
@@ -91,6 +97,11 @@ def is_only_cancel(text: str) -> bool:
     """Whether a text calls off and says nothing else: "cancel" is, "cancel my card" is not."""
     said = _CANCEL.sub("", " ".join(words(text)))
     return is_cancel(text) and all(word in _AROUND_CANCEL for word in said.split())
+
+
+def without_stop(text: str) -> str:
+    """What follows a command to be silent, as in "stop, when are you open?"; the text itself where nothing does."""
+    return _STOP_FIRST.sub("", text)
 
 
 @lru_cache(maxsize=2048)

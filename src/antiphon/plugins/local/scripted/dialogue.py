@@ -24,6 +24,7 @@ from .answers import (
     is_noise,
     is_only_cancel,
     refuses,
+    without_stop,
     yes_or_no,
 )
 from .dialogue_state import UNHEARD, Call, Question, State, Task, Turn
@@ -254,7 +255,7 @@ class Dialogue:
         return self._open_floor(replace(open_state, suspended=None), text)
 
     def _open_floor(self, state: State, text: str) -> Turn:
-        state = replace(state, later="")
+        state, text = replace(state, later=""), without_stop(text)
         requests = split_requests(self.script, text, self.read)
         first = self.best_intent(requests[0], ACCEPT) if requests else None
         if requests and first and self._can(first):
