@@ -8,8 +8,6 @@ BENCH ?=
 BIN := $(VENV)/bin
 ENVIRONMENT := VENV="$(VENV)" PYTHON="$(PYTHON)" scripts/environment
 PURE_TESTS := tests/audio tests/models tests/turns tests/voice tests/test_architecture.py
-# These talk with programs, browsers and telephones in real time, so nothing runs beside them.
-REAL_TIME_TESTS := tests/cli tests/e2e tests/server tests/telephony tests/worker tests/rooms/test_webrtc.py tests/sip/test_sipp.py
 SOURCES := src tests bench scripts examples
 
 .PHONY: help demo test check lint fmt docs docs-check bench constraints clean distclean
@@ -34,8 +32,7 @@ demo: $(VENV)/.demo.stamp
 	@exec $(BIN)/antiphon demo --host $(HOST) --port $(PORT)
 
 test: lint docs-check
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile $(addprefix --ignore=,$(REAL_TIME_TESTS))
-	$(BIN)/python -m pytest $(REAL_TIME_TESTS)
+	$(BIN)/python -m pytest
 
 check: lint docs-check
 	$(BIN)/python -m pytest -q -m "not slow and not needs" $(wildcard $(PURE_TESTS))

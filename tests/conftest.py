@@ -24,9 +24,9 @@ import pytest
 TIME_LIMIT = 120.0
 REQUIRE_ALL = os.environ.get("ANTIPHON_REQUIRE_ALL") == "1"
 
-# Their tests talk with real browsers, programs and processes in real time, which a busy machine can stall: each gets a second
+# Their tests talk with real browsers, programs, connections and processes in real time, which a busy machine can stall: each gets a second
 # try, and the report says so. Everything else is exact and gets one.
-REAL_TIME = ("cli", "e2e", "server", "telephony", "worker")
+REAL_TIME = ("cli", "e2e", "plugins", "rooms", "server", "telephony", "worker")
 
 # What `@pytest.mark.needs` accepts that is not a Python package: how to find it, and the Debian package that has it.
 PROGRAMS: dict[str, tuple[Callable[[], object], str]] = {
