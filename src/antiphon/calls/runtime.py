@@ -127,10 +127,7 @@ class CallRuntime:
         ending = [end_call_tool(assistant.end_call.message)] if assistant.end_call.enabled else []
         self._agent = MeteredAgent(instructions=texts.prompt, tools=[*tools, *ending])
         self._controllers = [*_make_controllers(assistant), KeysController(room=room)]
-        quiet_on_hold = SilenceWatchdog | FillerController | KeysController
-        self.hold = HoldController(
-            [one for one in self._controllers if isinstance(one, quiet_on_hold)], room=room
-        )
+        self.hold = HoldController(_quiet_on_hold(self._controllers), room=room)
         self._open = False
         self._started = False
 
@@ -264,6 +261,15 @@ def _turn_options(options: Interruptions) -> dict[str, Any]:
         "min_endpointing_delay": options.min_endpointing_seconds,
         "max_endpointing_delay": options.max_endpointing_seconds,
     }
+
+
+def _quiet_on_hold(
+    controllers: Sequence[Controller],
+) -> list[SilenceWatchdog | FillerController | KeysController]:
+    """Those that a call on hold tells nothing to."""
+    return [
+        one for one in controllers if isinstance(one, SilenceWatchdog | FillerController | KeysController)
+    ]
 
 
 def _make_controllers(assistant: Assistant) -> list[Controller]:
